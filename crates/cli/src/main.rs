@@ -1,0 +1,3 @@
+//! The treering command line.
+
+fn main() {}

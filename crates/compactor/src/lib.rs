@@ -1,0 +1,1 @@
+//! Compaction: measure, plan, summarize, land.

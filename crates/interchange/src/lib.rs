@@ -1,0 +1,1 @@
+//! Foreign session formats to and from entries.

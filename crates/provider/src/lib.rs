@@ -1,0 +1,1 @@
+//! Token counters and summarizers. Never opens a tree.

@@ -1,0 +1,354 @@
+//! Bytes: the identity encoding an id is the hash of, the frame an entry is stored in, and the codec
+//! of what the engine stores around it. The only file that uses BLAKE3 and bincode; `docs/format.md`
+//! gives both layouts to the byte, and golden vectors hold them.
+//!
+//! All integers are little-endian. `text` is a `u16` length and that many bytes of UTF-8; `option`
+//! is one byte 0 or 1, then the value if 1; `list` is a `u16` count, then the values.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::entry::{Body, Commitment, Content, Entry, Envelope, Kind, Nonce};
+use crate::error::{Error, Result};
+use crate::id::Id;
+use crate::limits;
+
+const CONTENT_DOMAIN: &[u8] = b"treering/content/1\0";
+const ENTRY_DOMAIN: &[u8] = b"treering/entry/1\0";
+const ENVELOPE_VERSION: u8 = 1;
+const FRAME_VERSION: u8 = 1;
+const FLAG_ERASED: u8 = 1;
+const FLAG_COMPRESSED: u8 = 2;
+
+/// `C = H(domain, nonce, format, length, bytes)`.
+pub(crate) fn commitment(nonce: &Nonce, body: &Body) -> Commitment {
+    commit_parts(&nonce.0, body.format.as_bytes(), &body.bytes)
+}
+
+fn commit_parts(nonce: &[u8], format: &[u8], bytes: &[u8]) -> Commitment {
+    let mut hash = blake3::Hasher::new();
+    hash.update(CONTENT_DOMAIN).update(nonce);
+    hash.update(&short_len(format.len())).update(format);
+    hash.update(&(bytes.len() as u64).to_le_bytes())
+        .update(bytes);
+    Commitment(*hash.finalize().as_bytes())
+}
+
+/// `id = H(domain, envelope, C)`.
+pub(crate) fn entry_id(envelope: &Envelope, commitment: &Commitment) -> Id {
+    id_of_parts(&envelope_bytes(envelope), commitment)
+}
+
+fn id_of_parts(envelope: &[u8], commitment: &Commitment) -> Id {
+    let mut hash = blake3::Hasher::new();
+    hash.update(ENTRY_DOMAIN)
+        .update(envelope)
+        .update(&commitment.0);
+    Id::from_bytes(*hash.finalize().as_bytes())
+}
+
+/// A 64-bit hash for indexes, told apart by `domain`; whoever finds something by it compares the
+/// whole value.
+pub(crate) fn short_hash(domain: &str, parts: &[&[u8]]) -> u64 {
+    let mut hash = blake3::Hasher::new();
+    hash.update(domain.as_bytes()).update(&[0]);
+    for part in parts {
+        hash.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+/// The hash of a journal row after the one before it.
+pub(crate) fn chained(before: &[u8; 32], row: &[u8]) -> [u8; 32] {
+    *blake3::Hasher::new()
+        .update(b"treering/journal/1\0")
+        .update(before)
+        .update(row)
+        .finalize()
+        .as_bytes()
+}
+
+/// A nonce that only the holder of `secret` can derive from a foreign record's identity.
+pub(crate) fn derived_nonce(secret: &[u8; 32], identity: &[&[u8]]) -> Nonce {
+    let mut hash = blake3::Hasher::new_keyed(secret);
+    for part in identity {
+        hash.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    let mut nonce = [0; 16];
+    hash.finalize_xof().fill(&mut nonce);
+    Nonce(nonce)
+}
+
+/// The identity encoding of an envelope.
+pub(crate) fn envelope_bytes(envelope: &Envelope) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    out.push(ENVELOPE_VERSION);
+    out.extend(envelope.kind.code().to_le_bytes());
+    out.extend(envelope.at_ms.to_le_bytes());
+    for id in [&envelope.parent, &envelope.target] {
+        out.push(u8::from(id.is_some()));
+        out.extend(id.iter().flat_map(|id| id.as_bytes()));
+    }
+    for name in [&envelope.alias, &envelope.slot] {
+        out.push(u8::from(name.is_some()));
+        if let Some(name) = name {
+            put_text(&mut out, name);
+        }
+    }
+    for calls in [&envelope.calls, &envelope.answers] {
+        out.extend(short_len(calls.len()));
+        for call in calls {
+            put_text(&mut out, call);
+        }
+    }
+    out
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    out.extend(short_len(text.len()));
+    out.extend(text.as_bytes());
+}
+
+/// Lengths that `limits` keeps far below 65,536; one that is not saturates and so cannot collide
+/// with a shorter text of the same bytes.
+fn short_len(len: usize) -> [u8; 2] {
+    u16::try_from(len).unwrap_or(u16::MAX).to_le_bytes()
+}
+
+/// An entry as it is stored: frame version, flags, envelope, then nonce, format and body, or the
+/// commitment alone where the body was erased. `compress` may answer a shorter body.
+pub(crate) fn frame(entry: &Entry, compress: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+    let envelope = envelope_bytes(entry.envelope());
+    let mut out = vec![FRAME_VERSION, 0];
+    put_len(&mut out, envelope.len());
+    out.extend(&envelope);
+    match entry.content() {
+        Content::Erased { commitment } => {
+            out[1] |= FLAG_ERASED;
+            out.extend(commitment.0);
+        }
+        Content::Whole { nonce, body } => {
+            out.extend(nonce.0);
+            put_text(&mut out, &body.format);
+            put_len(&mut out, body.bytes.len());
+            if let Some(shorter) = compress(&body.bytes) {
+                out[1] |= FLAG_COMPRESSED;
+                out.extend(shorter);
+            } else {
+                out.extend(&body.bytes);
+            }
+        }
+    }
+    out
+}
+
+fn put_len(out: &mut Vec<u8>, len: usize) {
+    out.extend(u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+/// Reads a frame back and recomputes the id from what is there, never trusting a stored one.
+///
+/// # Errors
+/// `Corrupt` when the bytes are no frame or hash to another id than `expected`.
+pub(crate) fn unframe(
+    bytes: &[u8],
+    expected: &Id,
+    expand: impl Fn(&[u8], usize) -> Result<Vec<u8>>,
+) -> Result<Entry> {
+    let broken = |why: &str| Error::corrupt("entry", format!("{expected}: {why}"));
+    let mut reader = Reader { rest: bytes };
+    let (version, flags) = (reader.u8(), reader.u8());
+    if version != Some(FRAME_VERSION) {
+        return Err(broken("frame of an unknown version"));
+    }
+    let flags = flags.ok_or_else(|| broken("no flags"))?;
+    let envelope_bytes = reader
+        .len_and_bytes()
+        .ok_or_else(|| broken("envelope cut short"))?;
+    let envelope = read_envelope(envelope_bytes).ok_or_else(|| broken("envelope unreadable"))?;
+    let (commitment, content) = if flags & FLAG_ERASED != 0 {
+        let kept = reader
+            .array()
+            .map(Commitment)
+            .ok_or_else(|| broken("commitment cut short"))?;
+        (kept, Content::Erased { commitment: kept })
+    } else {
+        let nonce = reader
+            .array()
+            .map(Nonce)
+            .ok_or_else(|| broken("nonce cut short"))?;
+        let format = reader
+            .text()
+            .ok_or_else(|| broken("body format unreadable"))?;
+        let len = reader
+            .len()
+            .ok_or_else(|| broken("body length cut short"))?;
+        if len as u64 > limits::BODY_BYTES {
+            return Err(broken("body over the limit"));
+        }
+        let body = if flags & FLAG_COMPRESSED != 0 {
+            Cow::Owned(expand(reader.rest, len)?)
+        } else {
+            Cow::Borrowed(reader.rest)
+        };
+        if body.len() != len {
+            return Err(broken("body of another length"));
+        }
+        let commitment = commit_parts(&nonce.0, format.as_bytes(), &body);
+        (
+            commitment,
+            Content::Whole {
+                nonce,
+                body: Body::new(format, body),
+            },
+        )
+    };
+    let id = id_of_parts(envelope_bytes, &commitment);
+    if id != *expected {
+        return Err(broken(&format!("its content hashes to {id}")));
+    }
+    Ok(Entry::verified(id, envelope, content))
+}
+
+/// Reads an identity encoding; `None` where it is not one.
+pub(crate) fn read_envelope(bytes: &[u8]) -> Option<Envelope> {
+    let mut reader = Reader { rest: bytes };
+    if reader.u8()? != ENVELOPE_VERSION {
+        return None;
+    }
+    let envelope = Envelope {
+        kind: Kind::from_code(u16::from_le_bytes(reader.array()?)),
+        at_ms: i64::from_le_bytes(reader.array()?),
+        parent: reader.option(|reader| reader.array().map(Id::from_bytes))?,
+        target: reader.option(|reader| reader.array().map(Id::from_bytes))?,
+        alias: reader.option(Reader::text)?,
+        slot: reader.option(Reader::text)?,
+        calls: reader.list()?,
+        answers: reader.list()?,
+    };
+    reader.rest.is_empty().then_some(envelope)
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.bytes(N)?.try_into().ok()
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn len(&mut self) -> Option<usize> {
+        usize::try_from(u32::from_le_bytes(self.array()?)).ok()
+    }
+
+    fn len_and_bytes(&mut self) -> Option<&'a [u8]> {
+        let len = self.len()?;
+        self.bytes(len)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let len = u16::from_le_bytes(self.array()?);
+        String::from_utf8(self.bytes(usize::from(len))?.to_vec()).ok()
+    }
+
+    #[allow(
+        clippy::option_option,
+        reason = "the outer one is the reader's end of input"
+    )]
+    fn option<T>(&mut self, value: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        match self.u8()? {
+            0 => Some(None),
+            1 => value(self).map(Some),
+            _ => None,
+        }
+    }
+
+    fn list(&mut self) -> Option<Vec<String>> {
+        let count = u16::from_le_bytes(self.array()?);
+        (0..count).map(|_| self.text()).collect()
+    }
+}
+
+/// Encodes what the engine stores around entries: places, sessions, the journal.
+pub(crate) fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    bincode::serde::encode_to_vec(value, bincode::config::standard())
+        .map_err(|cause| Error::corrupt("row", format!("cannot be encoded: {cause}")))
+}
+
+/// Decodes what [`pack`] made.
+pub(crate) fn unpack<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T> {
+    let config = bincode::config::standard().with_limit::<{ 16 << 20 }>();
+    match bincode::serde::decode_from_slice(bytes, config) {
+        Ok((value, read)) if read == bytes.len() => Ok(value),
+        Ok((_, read)) => Err(Error::corrupt(
+            what,
+            format!("{} bytes after its end", bytes.len() - read),
+        )),
+        Err(cause) => Err(Error::corrupt(what, format!("undecodable: {cause}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn whole(envelope: Envelope, body: &[u8]) -> Entry {
+        Entry::new(envelope, Nonce([7; 16]), Body::new("test/1", body))
+    }
+
+    fn plain(_: &[u8], _: usize) -> Result<Vec<u8>> {
+        Err(Error::corrupt("entry", "not compressed"))
+    }
+
+    proptest! {
+        #[test]
+        fn invariant_2_a_frame_reads_back_and_any_flipped_bit_is_noticed(
+            kind in 0_u16..12, at_ms: i64, alias in proptest::option::of("[a-z]{1,9}"),
+            calls in proptest::collection::vec("[a-z]{1,5}", 0..3), body: Vec<u8>, flip: usize,
+        ) {
+            let kind = Kind::from_code(kind);
+            let envelope = Envelope { alias, calls, ..Envelope::new(kind, at_ms) };
+            let entry = whole(envelope, &body);
+            let mut bytes = frame(&entry, |_| None);
+            prop_assert_eq!(&unframe(&bytes, &entry.id(), plain).unwrap(), &entry);
+            let bit = flip % (bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(unframe(&bytes, &entry.id(), plain).is_err());
+        }
+
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes: Vec<u8>) {
+            let _ = read_envelope(&bytes);
+            let _ = unframe(&bytes, &Id::from_bytes([0; 32]), plain);
+        }
+    }
+
+    #[test]
+    fn an_erased_entry_keeps_its_id() {
+        let entry = whole(Envelope::new(Kind::User, 5), b"secret");
+        let Content::Whole { nonce, body } = entry.content() else {
+            panic!("whole")
+        };
+        let erased = Entry::erased(entry.envelope().clone(), commitment(nonce, body));
+        assert_eq!(erased.id(), entry.id());
+        let bytes = frame(&erased, |_| None);
+        assert_eq!(unframe(&bytes, &entry.id(), plain).unwrap(), erased);
+    }
+}

@@ -1,0 +1,250 @@
+//! Messages: what people, models and tools read of a body. The engine's own bodies are JSON of
+//! these types; `treering-interchange` reads the foreign ones as such.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::entry::Body;
+use crate::error::{Error, Result};
+
+/// Format name of a [`Message`] body.
+pub const MESSAGE_FORMAT: &str = "treering/message/1";
+/// Format name of a [`Summary`] body.
+pub const SUMMARY_FORMAT: &str = "treering/summary/1";
+/// Format name of a [`Label`] body.
+pub const LABEL_FORMAT: &str = "treering/label/1";
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Instructions.
+    System,
+    /// The user, or the runtime on the user's behalf.
+    User,
+    /// The model.
+    Assistant,
+    /// A tool.
+    Tool,
+}
+
+/// A piece of a message.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Part {
+    /// Plain text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// The model's reasoning.
+    Reasoning {
+        /// The text.
+        text: String,
+    },
+    /// A tool call.
+    ToolCall {
+        /// Its id, unique in its group.
+        id: String,
+        /// The tool's name.
+        name: String,
+        /// What it is called with, as the model wrote it.
+        arguments: Value,
+    },
+    /// A tool's answer.
+    ToolResult {
+        /// The call it answers.
+        call: String,
+        /// What the tool printed.
+        text: String,
+        /// Whether the tool says that it failed.
+        #[serde(default)]
+        error: bool,
+    },
+    /// An image or document.
+    Media {
+        /// Its MIME type.
+        mime: String,
+        /// Base64 data or a URL, as it came.
+        data: String,
+    },
+    /// Anything else, kept as it came.
+    Other {
+        /// What the source calls it.
+        name: String,
+        /// Its content.
+        value: Value,
+    },
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text { text } => write!(f, "Text({} bytes)", text.len()),
+            Self::Reasoning { text } => write!(f, "Reasoning({} bytes)", text.len()),
+            Self::ToolCall { .. } => f.write_str("ToolCall(..)"),
+            Self::ToolResult { text, .. } => write!(f, "ToolResult({} bytes)", text.len()),
+            Self::Media { data, .. } => write!(f, "Media({} bytes)", data.len()),
+            Self::Other { .. } => f.write_str("Other(..)"),
+        }
+    }
+}
+
+/// What the provider reported for an answer, in tokens. `input`, `cached` and `created` are
+/// disjoint: their sum is the size of the prompt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Prompt tokens that were neither read from nor written to a cache.
+    pub input: u64,
+    /// Prompt tokens read from the provider's cache.
+    pub cached: u64,
+    /// Prompt tokens written to the provider's cache.
+    pub created: u64,
+    /// Tokens of the answer.
+    pub output: u64,
+}
+
+impl Usage {
+    /// Size of the prompt.
+    pub fn prompt(&self) -> u64 {
+        self.input
+            .saturating_add(self.cached)
+            .saturating_add(self.created)
+    }
+}
+
+/// What a body says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said, in order.
+    pub parts: Vec<Part>,
+    /// The model that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What the provider reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// Why the model stopped, in the source's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<String>,
+}
+
+impl Message {
+    /// A message of given parts.
+    pub fn new(role: Role, parts: Vec<Part>) -> Self {
+        Self {
+            role,
+            parts,
+            model: None,
+            usage: None,
+            stop: None,
+        }
+    }
+
+    /// A message of one text.
+    pub fn text(role: Role, text: impl Into<String>) -> Self {
+        Self::new(role, vec![Part::Text { text: text.into() }])
+    }
+
+    /// Ids of the tool calls it makes, in order: what its entry's envelope names.
+    pub fn calls(&self) -> Vec<String> {
+        let call = |part: &Part| match part {
+            Part::ToolCall { id, .. } => Some(id.clone()),
+            _ => None,
+        };
+        self.parts.iter().filter_map(call).collect()
+    }
+
+    /// Ids of the tool calls it answers, in order: what its entry's envelope names.
+    pub fn answers(&self) -> Vec<String> {
+        let answer = |part: &Part| match part {
+            Part::ToolResult { call, .. } => Some(call.clone()),
+            _ => None,
+        };
+        self.parts.iter().filter_map(answer).collect()
+    }
+
+    /// The engine's own body for it.
+    pub fn body(&self) -> Body {
+        Body::new(MESSAGE_FORMAT, to_json(self))
+    }
+
+    /// Reads the engine's own body.
+    ///
+    /// # Errors
+    /// `Invalid` when the body is of another format or is not JSON of a message.
+    pub fn from_body(body: &Body) -> Result<Self> {
+        from_json(body, MESSAGE_FORMAT)
+    }
+}
+
+/// What a compaction or branch summary says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The text the model is given.
+    pub text: String,
+    /// The ledger the text was rendered from, so that the next generation merges data, not prose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Value>,
+    /// What made it: summarizer, model, prompt version, attempts, usage, fallback reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<Value>,
+}
+
+impl Summary {
+    /// The engine's own body for it.
+    pub fn body(&self) -> Body {
+        Body::new(SUMMARY_FORMAT, to_json(self))
+    }
+
+    /// Reads the engine's own body.
+    ///
+    /// # Errors
+    /// `Invalid` when the body is of another format or is not JSON of a summary.
+    pub fn from_body(body: &Body) -> Result<Self> {
+        from_json(body, SUMMARY_FORMAT)
+    }
+}
+
+/// A name for an entry: the body of a [`Kind::Record`](crate::Kind::Record) whose target is the
+/// entry named. In a session the newest label of an entry counts; an empty name takes it away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    /// The name.
+    pub name: String,
+}
+
+impl Label {
+    /// The engine's own body for it.
+    pub fn body(&self) -> Body {
+        Body::new(LABEL_FORMAT, to_json(self))
+    }
+
+    /// Reads the engine's own body.
+    ///
+    /// # Errors
+    /// `Invalid` when the body is of another format or is not JSON of a label.
+    pub fn from_body(body: &Body) -> Result<Self> {
+        from_json(body, LABEL_FORMAT)
+    }
+}
+
+fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    // These types hold strings, numbers and JSON values only: nothing of them can fail to encode.
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+fn from_json<T: for<'de> Deserialize<'de>>(body: &Body, format: &'static str) -> Result<T> {
+    if body.format != format {
+        return Err(Error::invalid(
+            "body",
+            format!("expected {format}, found {}", body.format),
+        ));
+    }
+    serde_json::from_slice(&body.bytes)
+        .map_err(|cause| Error::invalid("body", format!("not JSON of {format}: {cause}")))
+}

@@ -1,0 +1,346 @@
+//! A handle on one session: the sugar over [`Store`] that runtimes use.
+
+use std::sync::Arc;
+
+use crate::context::Context;
+use crate::entry::{Body, Draft, Kind};
+use crate::error::{Error, Result};
+use crate::id::Id;
+use crate::message::Label;
+use crate::place::Measure;
+use crate::sources::Sources;
+use crate::store::{
+    Change, Committed, Expect, HeadMove, JournalRow, Move, Presence, Reason, SessionInfo, Store,
+    Stored, To,
+};
+
+/// A handle on one session of a store. Cheap to clone; holds no state but names.
+#[derive(Clone, Debug)]
+pub struct Session {
+    store: Arc<dyn Store>,
+    name: String,
+    sources: Sources,
+}
+
+impl Session {
+    /// A handle on the session of that name, which comes to be with its first entry.
+    pub fn new(store: Arc<dyn Store>, name: impl Into<String>, sources: Sources) -> Self {
+        Self {
+            store,
+            name: name.into(),
+            sources,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The store it lives in.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Time and randomness.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// What the store says of it.
+    ///
+    /// # Errors
+    /// `NotFound` before its first entry.
+    pub async fn info(&self) -> Result<SessionInfo> {
+        self.store.session(&self.name).await
+    }
+
+    /// The active head; `None` where the session is empty or not there yet.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Storage`.
+    pub async fn head(&self) -> Result<Option<Id>> {
+        match self.info().await {
+            Ok(info) => Ok(info.head),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A draft with the present time and a fresh nonce.
+    pub fn draft(&self, kind: Kind, body: Body) -> Draft {
+        Draft::new(kind, self.sources.now_ms(), self.sources.nonce(), body)
+    }
+
+    /// Appends one entry to the active branch, durably, and moves its head.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn append(&self, draft: Draft, expect: Expect) -> Result<Committed> {
+        self.append_all(vec![draft], expect).await
+    }
+
+    /// Appends several entries to the active branch, all or none.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn append_all(&self, entries: Vec<Draft>, expect: Expect) -> Result<Committed> {
+        let to = if entries.is_empty() {
+            return Err(Error::invalid("change", "no entries"));
+        } else {
+            To::Last
+        };
+        self.commit(
+            Reason::Append,
+            entries,
+            vec![Move {
+                branch: None,
+                expect,
+                to,
+            }],
+        )
+        .await
+    }
+
+    /// Moves the active branch to another entry, or before the first one. Nothing is removed.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown entry or session.
+    pub async fn rewind(&self, to: Option<Id>, expect: Expect) -> Result<Committed> {
+        let to = to.map_or(To::Nothing, To::Entry);
+        let change = Change {
+            presence: Presence::Existing,
+            ..self.change(
+                Reason::Rewind,
+                vec![],
+                vec![Move {
+                    branch: None,
+                    expect,
+                    to,
+                }],
+            )
+        };
+        self.store.commit(change).await
+    }
+
+    /// Binds a new branch of this session to an entry and makes it active.
+    ///
+    /// # Errors
+    /// `Conflict` where the branch exists, `NotFound` for an unknown entry.
+    pub async fn fork_branch(&self, branch: &str, at: Id) -> Result<Committed> {
+        let taken = self
+            .store
+            .branches(&self.name, None, crate::limits::PAGE)
+            .await?;
+        if taken.iter().any(|known| known.name == branch) {
+            return Err(Error::Exists {
+                what: "branch",
+                name: branch.to_owned(),
+            });
+        }
+        let to_branch = Move {
+            branch: Some(branch.to_owned()),
+            expect: Expect::Empty,
+            to: To::Entry(at),
+        };
+        let change = Change {
+            presence: Presence::Existing,
+            activate: Some(branch.to_owned()),
+            ..self.change(Reason::Fork, vec![], vec![to_branch])
+        };
+        self.store.commit(change).await
+    }
+
+    /// Binds a new session to an entry. Nothing is copied.
+    ///
+    /// # Errors
+    /// `Conflict` where the session exists, `NotFound` for an unknown entry.
+    pub async fn fork_session(&self, name: &str, at: Id) -> Result<Self> {
+        let fork = Self {
+            name: name.to_owned(),
+            ..self.clone()
+        };
+        let bound = Move {
+            branch: None,
+            expect: Expect::Empty,
+            to: To::Entry(at),
+        };
+        let change = Change {
+            presence: Presence::New,
+            ..fork.change(Reason::Fork, vec![], vec![bound])
+        };
+        self.store.commit(change).await?;
+        Ok(fork)
+    }
+
+    /// Makes another branch active.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown branch.
+    pub async fn switch(&self, branch: &str) -> Result<Committed> {
+        let change = Change {
+            presence: Presence::Existing,
+            activate: Some(branch.to_owned()),
+            ..self.change(Reason::Switch, vec![], vec![])
+        };
+        self.store.commit(change).await
+    }
+
+    /// Names an entry; an empty name takes its name away. The label is an entry of its own, under
+    /// the active head.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown entry.
+    pub async fn label(&self, entry: Id, name: &str) -> Result<Committed> {
+        let body = Label {
+            name: name.to_owned(),
+        }
+        .body();
+        self.append(self.draft(Kind::Record, body).target(entry), Expect::Any)
+            .await
+    }
+
+    /// Takes back the newest change of heads that was not taken back yet. Entries stay.
+    ///
+    /// # Errors
+    /// `NotFound` when there is nothing left to take back.
+    pub async fn undo(&self) -> Result<Committed> {
+        let row = self.newest_undoable().await?;
+        let back = |moved: &HeadMove| Move {
+            branch: Some(moved.branch.clone()),
+            expect: moved.to.map_or(Expect::Empty, Expect::Head),
+            to: moved.from.map_or(To::Nothing, To::Entry),
+        };
+        let change = Change {
+            presence: Presence::Existing,
+            activate: row.activated.as_ref().map(|(before, _)| before.clone()),
+            ..self.change(
+                Reason::Undo(row.number),
+                vec![],
+                row.moves.iter().map(back).collect(),
+            )
+        };
+        self.store.commit(change).await
+    }
+
+    async fn newest_undoable(&self) -> Result<JournalRow> {
+        let nothing = || Error::NotFound {
+            what: "undo",
+            name: self.name.clone(),
+        };
+        let mut number = Some(self.info().await?.journal);
+        while let Some(at) = number {
+            let row = self.store.journal(at, 1).await?.pop().ok_or_else(nothing)?;
+            number = match row.reason {
+                Reason::Undo(of) => {
+                    let undone = self.store.journal(of, 1).await?.pop().ok_or_else(nothing)?;
+                    undone.previous_in_session
+                }
+                _ => return Ok(row),
+            };
+        }
+        Err(nothing())
+    }
+
+    /// What a model is given at the active head.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Storage`.
+    pub async fn context(&self) -> Result<Context> {
+        match self.head().await? {
+            Some(head) => Context::at(&*self.store, head).await,
+            None => Ok(Context::empty()),
+        }
+    }
+
+    /// Size of the context at the active head; `None` where the session is empty. O(log n).
+    ///
+    /// # Errors
+    /// `Corrupt`, `Storage`.
+    pub async fn measure(&self) -> Result<Option<Measure>> {
+        match self.head().await? {
+            Some(head) => self.store.measure(head).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Walks the active path, root to head, everything included.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Storage`.
+    pub async fn replay(&self) -> Result<Replay> {
+        Ok(Replay::new(Arc::clone(&self.store), self.head().await?))
+    }
+
+    async fn commit(
+        &self,
+        reason: Reason,
+        entries: Vec<Draft>,
+        moves: Vec<Move>,
+    ) -> Result<Committed> {
+        self.store.commit(self.change(reason, entries, moves)).await
+    }
+
+    fn change(&self, reason: Reason, entries: Vec<Draft>, moves: Vec<Move>) -> Change {
+        Change {
+            session: self.name.clone(),
+            presence: Presence::Any,
+            entries,
+            moves,
+            activate: None,
+            reason,
+            at_ms: self.sources.now_ms(),
+        }
+    }
+}
+
+/// The path to a head, root first, fetched a page at a time.
+#[derive(Debug)]
+pub struct Replay {
+    store: Arc<dyn Store>,
+    head: Option<Id>,
+    next_depth: u64,
+}
+
+impl Replay {
+    /// Entries in one page.
+    const PAGE: u64 = 512;
+
+    /// The path to `head`; `None` replays nothing.
+    pub fn new(store: Arc<dyn Store>, head: Option<Id>) -> Self {
+        Self {
+            store,
+            head,
+            next_depth: 0,
+        }
+    }
+
+    /// The next entries, root side first; empty at the end.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown head, `Corrupt`, `Storage`.
+    pub async fn next_page(&mut self) -> Result<Vec<Stored>> {
+        let Some(head) = self.head else {
+            return Ok(Vec::new());
+        };
+        let depths = self.next_depth..self.next_depth + Self::PAGE;
+        let page = self.store.path(head, depths).await?;
+        self.next_depth += page.len() as u64;
+        Ok(page)
+    }
+
+    /// All of it. O(path) in time and memory.
+    ///
+    /// # Errors
+    /// As [`Replay::next_page`].
+    pub async fn collect(mut self) -> Result<Vec<Stored>> {
+        let mut all = Vec::new();
+        loop {
+            let page = self.next_page().await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The seam behind which storage varies: ten or so operations, each shaped so that one call
+//! does a whole job. Sugar for people lives in [`Session`](crate::Session).
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::entry::{Draft, Entry, Nonce};
+use crate::error::Result;
+use crate::id::{Id, Prefix};
+use crate::place::{Measure, Number, Place};
+use crate::verify::Report;
+
+/// Name of the branch a session starts with.
+pub const MAIN: &str = "main";
+
+/// Where sessions, branches and entries live.
+///
+/// # Contract
+///
+/// * **One way in.** [`commit`](Store::commit) is the only operation that changes anything. Its
+///   entries, moves and journal row become visible and durable together or not at all; when it
+///   returns `Ok` they survive a crash.
+/// * **Compare-and-swap.** Of several changes with the same expectation exactly one succeeds; the
+///   others get [`Error::HeadMoved`](crate::Error::HeadMoved) with the actual head and write
+///   nothing.
+/// * **Retry.** A change whose entries are all in the store already, first appended in the same
+///   session, is a retry: it answers with the ids, moves nothing, and ignores its expectations. An
+///   entry whose alias is there with the same content (time and nonce aside) counts as that entry.
+/// * **Immutability.** An entry that was read once reads the same for ever, until it is erased; an
+///   id that does not match its content is never returned.
+/// * **Snapshots.** Each read sees one state, at least as new as every commit that returned before
+///   the read began. Reads do not wait for writes.
+/// * **Cost.** `h` is the length of a path, `n` the number of entries in the store: `measure` and
+///   `seek` are O(log n) per answer, `tail` is O(kept), `path` is O(log h + slice), `commit` is
+///   O(entries of the change · log n). Nothing is O(h) or O(n) but `scan` to its end and `verify`.
+/// * **Cancellation.** Dropping the future of a commit that was accepted does not undo it.
+#[async_trait]
+pub trait Store: Debug + Send + Sync {
+    /// Appends entries and moves branches in one atomic, durable step.
+    ///
+    /// # Errors
+    /// `Invalid` for what breaks a rule or a limit, `NotFound` for an unknown parent, target or
+    /// session, `Conflict` for a lost swap, a taken alias or a superseded compaction, `Storage` when
+    /// the outcome is unknown.
+    async fn commit(&self, change: Change) -> Result<Committed>;
+
+    /// The session of that name. Errors: `NotFound`.
+    async fn session(&self, name: &str) -> Result<SessionInfo>;
+
+    /// Up to `limit` sessions with names after `after`, in order of name.
+    async fn sessions(&self, after: Option<&str>, limit: usize) -> Result<Vec<SessionInfo>>;
+
+    /// Up to `limit` branches of a session with names after `after`, in order of name.
+    async fn branches(
+        &self,
+        session: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Branch>>;
+
+    /// The entries of these ids, in their order; `None` for those that are not in the store.
+    async fn entries(&self, ids: &[Id]) -> Result<Vec<Option<Stored>>>;
+
+    /// Ids that start with a prefix, in order, at most `limit`.
+    async fn with_prefix(&self, prefix: Prefix, limit: usize) -> Result<Vec<Id>>;
+
+    /// The entry that carries an alias in the tree of a session.
+    async fn with_alias(&self, session: &str, alias: &str) -> Result<Option<Id>>;
+
+    /// Size of the context at `head`, from what is carried along its path.
+    async fn measure(&self, head: Id) -> Result<Measure>;
+
+    /// Ancestors-or-self of `of` by property, one answer for each question.
+    async fn seek(&self, of: Id, questions: &[Seek]) -> Result<Vec<Option<Place>>>;
+
+    /// Part of the path to `head`: the entries of depth `depths.start` up to, not including,
+    /// `depths.end`, root side first. At most [`limits::PAGE`](crate::limits::PAGE) of them.
+    async fn path(&self, head: Id, depths: std::ops::Range<u64>) -> Result<Vec<Stored>>;
+
+    /// The same without entries: places only.
+    async fn places(&self, head: Id, depths: std::ops::Range<u64>) -> Result<Vec<Place>>;
+
+    /// Everything the context at `head` is made of.
+    async fn tail(&self, head: Id) -> Result<Tail>;
+
+    /// Up to `limit` entries that were first appended in `session` (all sessions where `None`)
+    /// with numbers from `from` on, in append order.
+    async fn scan(&self, session: Option<&str>, from: Number, limit: usize) -> Result<Vec<Stored>>;
+
+    /// Up to `limit` journal rows with numbers from `from` on.
+    async fn journal(&self, from: u64, limit: usize) -> Result<Vec<JournalRow>>;
+
+    /// Recomputes everything that can be recomputed and reports every contradiction. O(n).
+    async fn verify(&self) -> Result<Report>;
+
+    /// Counts and sizes.
+    async fn stats(&self) -> Result<Stats>;
+
+    /// The nonce of an imported record: the same for the same identity in this store, and not
+    /// guessable outside it.
+    fn nonce_for(&self, identity: &[&[u8]]) -> Nonce;
+}
+
+/// An entry and its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// What is carried along its path.
+    pub place: Place,
+    /// The entry.
+    pub entry: Arc<Entry>,
+}
+
+/// One atomic step: entries to append, in order, and branches to move after that.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Session it belongs to.
+    pub session: String,
+    /// Whether the session must exist.
+    pub presence: Presence,
+    /// What to append.
+    pub entries: Vec<Draft>,
+    /// Which branches to move.
+    pub moves: Vec<Move>,
+    /// The branch to make active, if another than the one that is.
+    pub activate: Option<String>,
+    /// Why, for the journal.
+    pub reason: Reason,
+    /// When, for the journal: milliseconds since 1970 UTC.
+    pub at_ms: i64,
+}
+
+/// Whether a change expects its session to exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Create it if it does not.
+    Any,
+    /// It must not.
+    New,
+    /// It must.
+    Existing,
+}
+
+/// The move of one branch.
+#[derive(Clone, Debug)]
+pub struct Move {
+    /// Its name; `None` for the active branch. A name that is not there makes a new branch.
+    pub branch: Option<String>,
+    /// Where it must be.
+    pub expect: Expect,
+    /// Where it goes.
+    pub to: To,
+}
+
+/// What a compare-and-swap expects of a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Anything.
+    Any,
+    /// Its head is this entry.
+    Head(Id),
+    /// It has no entry, or is not there at all.
+    Empty,
+}
+
+/// Where a branch goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    /// To the last entry of the change.
+    Last,
+    /// To an entry of the store or of the change.
+    Entry(Id),
+    /// Before the first entry.
+    Nothing,
+}
+
+/// Why heads moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Entries were appended.
+    Append,
+    /// A branch was moved to another entry.
+    Rewind,
+    /// A branch or session was bound to an entry.
+    Fork,
+    /// Another branch was made active.
+    Switch,
+    /// A compaction landed.
+    Land,
+    /// Foreign entries came in.
+    Import,
+    /// The change of this journal row was taken back.
+    Undo(u64),
+}
+
+/// What a change did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Ids of the change's entries, in order, whether new or there already.
+    pub ids: Vec<Id>,
+    /// How many of them are new.
+    pub added: usize,
+    /// The branch of the first move (the active one where there is none) and its head afterwards.
+    pub branch: String,
+    /// Head of that branch.
+    pub head: Option<Id>,
+    /// Number of the journal row; `None` for a retry.
+    pub journal: Option<u64>,
+}
+
+/// A session as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Its name.
+    pub name: String,
+    /// Its number in the store.
+    pub number: u64,
+    /// Number of the session whose aliases it shares: its own, or that of the one it forked from.
+    pub tree: u64,
+    /// Its active branch.
+    pub active: String,
+    /// Head of the active branch.
+    pub head: Option<Id>,
+    /// Entries that were first appended in it.
+    pub entries: u64,
+    /// How many branches it has.
+    pub branches: u64,
+    /// Number of its newest journal row.
+    pub journal: u64,
+    /// When it was created, milliseconds since 1970 UTC.
+    pub created_ms: i64,
+    /// When it changed last, milliseconds since 1970 UTC.
+    pub changed_ms: i64,
+}
+
+/// A branch as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Branch {
+    /// Its name.
+    pub name: String,
+    /// The entry it is bound to.
+    pub head: Option<Id>,
+    /// Whether it is the session's active branch.
+    pub active: bool,
+}
+
+/// A question about the ancestors-or-self of an entry, answered in O(log n).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seek {
+    /// The one at this depth.
+    Depth(u64),
+    /// The user entry that begins this turn (1 is the first).
+    Turn(u64),
+    /// The oldest one from which on the path to the entry, inclusive, is at most this many tokens.
+    TokensAtMost(u64),
+    /// The entry itself if this entry is an ancestor-or-self of it: is-ancestor.
+    Entry(Id),
+    /// The deepest one that is also an ancestor-or-self of this entry.
+    Common(Id),
+}
+
+/// What the context at a head is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tail {
+    /// The newest compaction on the path.
+    pub compaction: Option<Stored>,
+    /// What it lifts, in path order.
+    pub lifted: Vec<Stored>,
+    /// The path from the first kept entry (the root without a compaction) to the head.
+    pub entries: Vec<Stored>,
+}
+
+/// One row of the journal: what one change did to the heads of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalRow {
+    /// Its number, dense from 0.
+    pub number: u64,
+    /// Number of the session.
+    pub session: u64,
+    /// The row before it of the same session.
+    pub previous_in_session: Option<u64>,
+    /// Why.
+    pub reason: Reason,
+    /// When, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// Number of the first entry it added.
+    pub first_entry: Number,
+    /// How many entries it added.
+    pub entries: u64,
+    /// What moved.
+    pub moves: Vec<HeadMove>,
+    /// The active branch before and after, where that changed.
+    pub activated: Option<(String, String)>,
+    /// Hash over this session's rows up to the one before, so that a vanished row shows.
+    pub before: [u8; 32],
+}
+
+/// How one branch moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadMove {
+    /// Its name.
+    pub branch: String,
+    /// Whether the branch was there before.
+    pub existed: bool,
+    /// Where it was.
+    pub from: Option<Id>,
+    /// Where it is.
+    pub to: Option<Id>,
+}
+
+/// Counts and sizes of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Entries.
+    pub entries: u64,
+    /// Sessions.
+    pub sessions: u64,
+    /// Journal rows.
+    pub journal_rows: u64,
+    /// Bytes the entries take, as stored.
+    pub stored_bytes: u64,
+    /// Bytes of the file, 0 in memory.
+    pub file_bytes: u64,
+    /// Entries whose ids are not in the merged index yet.
+    pub unmerged: u64,
+}

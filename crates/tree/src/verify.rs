@@ -1,0 +1,27 @@
+//! What `verify` finds.
+
+use serde::Serialize;
+
+/// What a whole check of a store found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Entries read and rehashed.
+    pub entries: u64,
+    /// Sessions checked.
+    pub sessions: u64,
+    /// Journal rows replayed.
+    pub journal_rows: u64,
+    /// Every contradiction.
+    pub problems: Vec<Problem>,
+}
+
+/// One contradiction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What is damaged: "entry", "place", "head", "journal", "session", "index", "counter".
+    pub what: String,
+    /// Its name or number.
+    pub name: String,
+    /// How it shows.
+    pub detail: String,
+}

@@ -1,0 +1,1 @@
+//! The test kit: what the tests under this folder share.
