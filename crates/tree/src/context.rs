@@ -97,10 +97,10 @@ fn arrange(tail: Tail) -> Vec<Item> {
     let has_place = |run: Vec<Stored>| {
         run.into_iter()
             .filter(|stored| stored.place.kind.has_place_in_context())
-            .collect()
+            .collect::<Vec<_>>()
     };
     lay(
-        has_place(lifted),
+        &has_place(lifted),
         Unanswered::Interrupted,
         |_| Source::Pin,
         &mut items,
@@ -118,7 +118,7 @@ fn arrange(tail: Tail) -> Vec<Item> {
             Source::Later
         }
     };
-    lay(has_place(entries), Unanswered::Open, source, &mut items);
+    lay(&has_place(entries), Unanswered::Open, source, &mut items);
     items
 }
 
@@ -140,12 +140,12 @@ enum Fate {
 
 /// Lays out a run of path entries, results next to their calls.
 fn lay(
-    run: Vec<Stored>,
+    run: &[Stored],
     at_end: Unanswered,
     source: impl Fn(&Stored) -> Source,
     items: &mut Vec<Item>,
 ) {
-    let pairing = Pairing::of(&run, at_end);
+    let pairing = Pairing::of(run, at_end);
     let mut laid = vec![false; run.len()];
     let mut put = |index: usize, form: Form| {
         let stored = run[index].clone();

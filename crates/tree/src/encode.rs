@@ -91,7 +91,7 @@ pub(crate) fn envelope_bytes(envelope: &Envelope) -> Vec<u8> {
     out.extend(envelope.at_ms.to_le_bytes());
     for id in [&envelope.parent, &envelope.target] {
         out.push(u8::from(id.is_some()));
-        out.extend(id.iter().flat_map(|id| id.as_bytes()));
+        out.extend(id.iter().flat_map(Id::as_bytes));
     }
     for name in [&envelope.alias, &envelope.slot] {
         out.push(u8::from(name.is_some()));
@@ -165,7 +165,8 @@ pub(crate) fn unframe(
     if version != Some(FRAME_VERSION) {
         return Err(broken("frame of an unknown version"));
     }
-    let flags = flags.ok_or_else(|| broken("no flags"))?;
+    let flags = flags.filter(|flags| flags & !(FLAG_ERASED | FLAG_COMPRESSED) == 0);
+    let flags = flags.ok_or_else(|| broken("flags missing or unknown"))?;
     let envelope_bytes = reader
         .len_and_bytes()
         .ok_or_else(|| broken("envelope cut short"))?;
@@ -212,6 +213,22 @@ pub(crate) fn unframe(
         return Err(broken(&format!("its content hashes to {id}")));
     }
     Ok(Entry::verified(id, envelope, content))
+}
+
+/// The envelope of a frame alone, without looking at the body.
+///
+/// # Errors
+/// `Corrupt` when the bytes are no frame.
+pub(crate) fn frame_envelope(bytes: &[u8]) -> Result<Envelope> {
+    let mut reader = Reader { rest: bytes };
+    let version = reader.u8();
+    let envelope = reader
+        .u8()
+        .and_then(|_| reader.len_and_bytes())
+        .and_then(read_envelope);
+    envelope
+        .filter(|_| version == Some(FRAME_VERSION))
+        .ok_or_else(|| Error::corrupt("entry", "envelope unreadable"))
 }
 
 /// Reads an identity encoding; `None` where it is not one.

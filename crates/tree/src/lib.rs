@@ -8,8 +8,39 @@
 //! An [`Entry`] is immutable, addressed by its content, and has one parent. A branch is a name for one
 //! entry; [`Store::commit`] appends entries and moves branches in one atomic, durable step. What a
 //! model is given at a head, its [`Context`], is a pure function of that head's id.
+//!
+//! ```
+//! # #[cfg(feature = "redb")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> treering_tree::Result<()> {
+//! use std::sync::Arc;
+//! use treering_tree::{Expect, Kind, Message, Options, RedbStore, Role, Session, Sources};
+//!
+//! let sources = Sources::system();
+//! let store = Arc::new(RedbStore::in_memory(Options::new(sources.clone()))?);
+//! let session = Session::new(store, "refactoring", sources);
+//!
+//! let ask = Message::text(Role::User, "Why does the build fail?");
+//! let first = session.append(session.draft(Kind::User, ask.body()), Expect::Empty).await?;
+//! let answer = Message::text(Role::Assistant, "A test reads the clock.");
+//! let draft = session.draft(Kind::Assistant, answer.body()).tokens(7);
+//! session.append(draft, Expect::Head(first.ids[0])).await?;
+//!
+//! assert_eq!(session.context().await?.items.len(), 2);
+//! session.rewind(Some(first.ids[0]), Expect::Any).await?; // the answer stays, on no branch
+//! session.undo().await?;
+//! assert_eq!(session.replay().await?.collect().await?.len(), 2);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "redb"))]
+//! # fn main() {}
+//! ```
 
+mod ancestry;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod context;
+mod derive;
 mod encode;
 mod entry;
 mod error;
@@ -17,6 +48,8 @@ mod id;
 pub mod limits;
 mod message;
 mod place;
+#[cfg(feature = "redb")]
+mod redb;
 mod session;
 mod sources;
 mod store;
@@ -30,6 +63,8 @@ pub use message::{
     LABEL_FORMAT, Label, MESSAGE_FORMAT, Message, Part, Role, SUMMARY_FORMAT, Summary, Usage,
 };
 pub use place::{Active, Cut, Measure, Number, OpenCall, Place};
+#[cfg(feature = "redb")]
+pub use redb::{BackendError, BackendFactory, Durability, Options, RedbStore, StorageBackend};
 pub use session::{Replay, Session};
 pub use sources::Sources;
 pub use store::{

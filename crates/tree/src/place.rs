@@ -91,6 +91,21 @@ impl Place {
         self.kind == Kind::User
     }
 
+    /// Sum of the tokens of its proper ancestors.
+    pub fn tokens_before(&self) -> u64 {
+        let own = if self.kind.has_place_in_context() {
+            self.tokens
+        } else {
+            0
+        };
+        self.tokens_through - u64::from(own)
+    }
+
+    /// User entries among its proper ancestors.
+    pub fn turns_before(&self) -> u64 {
+        self.turn - u64::from(self.begins_turn())
+    }
+
     /// Whether a compaction may keep from this entry on: no call made before it can still be
     /// answered at or after it. `parent` is the place of its parent.
     pub fn may_be_first_kept(&self, parent: Option<&Place>) -> bool {

@@ -206,10 +206,18 @@ impl Session {
     /// `NotFound` when there is nothing left to take back.
     pub async fn undo(&self) -> Result<Committed> {
         let row = self.newest_undoable().await?;
+        let stays = match &row.activated {
+            Some((before, _)) => before.clone(),
+            None => self.info().await?.active,
+        };
         let back = |moved: &HeadMove| Move {
             branch: Some(moved.branch.clone()),
             expect: moved.to.map_or(Expect::Empty, Expect::Head),
-            to: moved.from.map_or(To::Nothing, To::Entry),
+            to: match moved.from {
+                Some(from) => To::Entry(from),
+                None if moved.existed || moved.branch == stays => To::Nothing,
+                None => To::Removed,
+            },
         };
         let change = Change {
             presence: Presence::Existing,

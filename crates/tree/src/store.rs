@@ -174,6 +174,8 @@ pub enum To {
     Entry(Id),
     /// Before the first entry.
     Nothing,
+    /// Nowhere: the name is taken away. Not for the active branch.
+    Removed,
 }
 
 /// Why heads moved.
@@ -305,6 +307,8 @@ pub struct HeadMove {
     pub branch: String,
     /// Whether the branch was there before.
     pub existed: bool,
+    /// Whether the branch is there afterwards.
+    pub exists: bool,
     /// Where it was.
     pub from: Option<Id>,
     /// Where it is.

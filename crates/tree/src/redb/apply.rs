@@ -1,0 +1,479 @@
+//! Applies one change inside a write transaction: everything is checked and derived first, then
+//! written, so that a refused change leaves nothing.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::fault::Fault;
+use super::index::{Index, Merging};
+use super::overlay::{New, Overlay};
+use super::shrink;
+use super::tables::{Counters, SessionRow, WriteTables, head_key, head_value};
+use crate::ancestry::Places;
+use crate::derive::{self, Above, Facts};
+use crate::encode;
+use crate::entry::{Draft, Parent};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Id;
+use crate::limits;
+use crate::place::{Number, Place};
+use crate::store::{Change, Committed, Expect, HeadMove, JournalRow, MAIN, Move, Presence, To};
+
+/// Checks of a change that need no store: done by the caller, before the queue.
+pub(super) fn check(change: &Change) -> Result<()> {
+    limits::check_name("session name", &change.session)?;
+    limits::within(
+        "entries in one change",
+        limits::ENTRIES_PER_CHANGE,
+        change.entries.len(),
+    )?;
+    limits::within(
+        "moves in one change",
+        limits::MOVES_PER_CHANGE,
+        change.moves.len(),
+    )?;
+    let bytes = change
+        .entries
+        .iter()
+        .map(|draft| draft.body().bytes.len())
+        .sum();
+    limits::within("bodies of one change in bytes", limits::CHANGE_BYTES, bytes)?;
+    for draft in &change.entries {
+        draft.check()?;
+    }
+    let branches = change
+        .moves
+        .iter()
+        .filter_map(|moved| moved.branch.as_ref());
+    for branch in branches.chain(&change.activate) {
+        limits::check_name("branch name", branch)?;
+    }
+    let last = change.moves.iter().any(|moved| moved.to == To::Last);
+    if last && change.entries.is_empty() {
+        return Err(Error::invalid(
+            "change",
+            "a branch moves to the last entry, but there is none",
+        ));
+    }
+    Ok(())
+}
+
+/// The writer's state during one transaction.
+pub(super) struct Applier<'t, 'w> {
+    pub(super) tables: WriteTables<'t>,
+    pub(super) counters: Counters,
+    pub(super) index: &'w Index,
+    pub(super) merging: &'w mut Merging,
+}
+
+/// What a group of changes came to.
+pub(super) struct Applied {
+    pub(super) answers: Vec<Result<Committed>>,
+    pub(super) counters: Counters,
+    /// How far the merged index reaches, where this group completed a merge.
+    pub(super) indexed: Option<Number>,
+}
+
+/// What a change does, before it is written.
+struct Plan {
+    session: SessionRow,
+    created: bool,
+    new: BTreeMap<Number, New>,
+    moves: Vec<(HeadMove, Option<Number>)>,
+    activated: Option<(String, String)>,
+    committed: Committed,
+    retry: bool,
+}
+
+impl Applier<'_, '_> {
+    /// Applies a group, each change for itself; writes the counters if anything changed.
+    pub(super) fn apply_all<'c>(
+        mut self,
+        changes: impl Iterator<Item = &'c Change>,
+    ) -> Result<Applied, Fault> {
+        let before = self.counters.clone();
+        let mut answers = Vec::new();
+        for change in changes {
+            let answer = self.apply(change);
+            // What is not the change's own fault ends the group.
+            if let Err(error) = &answer
+                && !matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::Conflict
+                )
+            {
+                answer?;
+            } else {
+                answers.push(answer);
+            }
+        }
+        let mut indexed = None;
+        if self.counters != before {
+            let entries = self.counters.entries;
+            indexed = self
+                .index
+                .merge_slice(self.merging, &mut self.tables, entries)?;
+            self.counters.indexed = indexed.unwrap_or(self.counters.indexed);
+            self.tables.put_counters(&self.counters)?;
+        }
+        Ok(Applied {
+            answers,
+            counters: self.counters,
+            indexed,
+        })
+    }
+
+    /// Applies `change`, or refuses it with nothing written.
+    fn apply(&mut self, change: &Change) -> Result<Committed> {
+        let mut plan = self.plan(change)?;
+        if !plan.retry {
+            plan.committed.journal = Some(self.write(
+                change,
+                plan.session,
+                plan.created,
+                &plan.new,
+                plan.moves,
+                plan.activated,
+            )?);
+        }
+        Ok(plan.committed)
+    }
+
+    fn plan(&self, change: &Change) -> Result<Plan> {
+        let overlay = Overlay {
+            tables: &self.tables,
+            index: self.index,
+            entries: self.counters.entries,
+            new: RefCell::default(),
+            new_ids: RefCell::default(),
+        };
+        let (session, created) = self.session(change, &overlay)?;
+        let heads = self.heads(change, &session)?;
+        let base = match heads.first() {
+            Some((_, _, head)) => *head,
+            None => self.tables.head(session.number, &session.active)?.flatten(),
+        };
+        let (ids, retry) = self.entries(change, &session, base, &overlay)?;
+        let moves = if retry {
+            Vec::new()
+        } else {
+            moves(change, &heads, &ids, &overlay)?
+        };
+        let activated = activation(change, &session, &moves, &self.tables)?;
+        let (branch, head) = match (moves.first(), heads.first()) {
+            (Some((moved, _)), _) => (moved.branch.clone(), moved.to),
+            (None, Some((branch, _, head))) => (branch.clone(), overlay.id_of(*head)?),
+            (None, None) => (session.active.clone(), overlay.id_of(base)?),
+        };
+        let new = overlay.new.into_inner();
+        let committed = Committed {
+            ids,
+            added: new.len(),
+            branch,
+            head,
+            journal: None,
+        };
+        Ok(Plan {
+            session,
+            created,
+            new,
+            moves,
+            activated,
+            committed,
+            retry,
+        })
+    }
+
+    /// The session, or the row a new one starts with.
+    fn session(&self, change: &Change, overlay: &Overlay<'_, '_>) -> Result<(SessionRow, bool)> {
+        let known = self.tables.session_named(&change.session)?;
+        match (known, change.presence) {
+            (Some(_), Presence::New) => Err(Error::Exists {
+                what: "session",
+                name: change.session.clone(),
+            }),
+            (Some(row), _) => Ok((row, false)),
+            (None, Presence::Existing) => Err(Error::NotFound {
+                what: "session",
+                name: change.session.clone(),
+            }),
+            (None, _) => {
+                let number = self.counters.sessions;
+                // A session bound to an entry that is there shares the aliases of its tree.
+                let tree = match change.moves.first() {
+                    Some(Move {
+                        to: To::Entry(id), ..
+                    }) => match overlay.find(id)? {
+                        Some(place) => self.tables.session_at(place.session)?.tree,
+                        None => number,
+                    },
+                    _ => number,
+                };
+                let active = change.moves.first().and_then(|moved| moved.branch.clone());
+                let row = SessionRow {
+                    number,
+                    name: change.session.clone(),
+                    tree,
+                    active: active.unwrap_or_else(|| MAIN.to_owned()),
+                    branches: 0,
+                    entries: 0,
+                    first_entry: None,
+                    last_entry: None,
+                    last_journal: 0,
+                    journal_root: [0; 32],
+                    created_ms: change.at_ms,
+                    changed_ms: change.at_ms,
+                };
+                Ok((row, true))
+            }
+        }
+    }
+
+    /// Name, presence and head of each branch that the change moves.
+    fn heads(&self, change: &Change, session: &SessionRow) -> Result<Vec<Head>> {
+        let head = |moved: &Move| {
+            let branch = moved
+                .branch
+                .clone()
+                .unwrap_or_else(|| session.active.clone());
+            let head = self.tables.head(session.number, &branch)?;
+            Ok((branch, head.is_some(), head.flatten()))
+        };
+        change.moves.iter().map(head).collect()
+    }
+
+    /// Derives the places of the drafts; tells whether the change is a retry of one that was made.
+    fn entries(
+        &self,
+        change: &Change,
+        session: &SessionRow,
+        base: Option<Number>,
+        overlay: &Overlay<'_, '_>,
+    ) -> Result<(Vec<Id>, bool)> {
+        let mut above = base.map(|number| overlay.place(number)).transpose()?;
+        let mut previous_in_session = session.last_entry;
+        let mut ids = Vec::with_capacity(change.entries.len());
+        let mut all_there = !change.entries.is_empty();
+        for draft in &change.entries {
+            if let Parent::Is(parent) = draft.parent {
+                let find = |id: Id| overlay.find(&id)?.ok_or_else(|| Error::no_entry(&id));
+                above = parent.map(find).transpose()?;
+            }
+            let place = if let Some(place) = overlay.known(draft, above.as_ref(), session)? {
+                all_there &=
+                    place.session == session.number && place.number < self.counters.entries;
+                place
+            } else {
+                all_there = false;
+                let new =
+                    self.derive(draft, above.as_ref(), session, previous_in_session, overlay)?;
+                let place = new.place.clone();
+                previous_in_session = Some(place.number);
+                overlay.new_ids.borrow_mut().insert(place.id, place.number);
+                overlay.new.borrow_mut().insert(place.number, new);
+                place
+            };
+            ids.push(place.id);
+            above = Some(place);
+        }
+        Ok((ids, all_there))
+    }
+
+    fn derive(
+        &self,
+        draft: &Draft,
+        above: Option<&Place>,
+        session: &SessionRow,
+        previous_in_session: Option<Number>,
+        overlay: &Overlay<'_, '_>,
+    ) -> Result<New> {
+        let entry = draft.entry_under(above.map(|place| place.id));
+        let target = match entry.envelope().target {
+            Some(id) if derive::needs_target(entry.envelope().kind) => {
+                Some(overlay.find(&id)?.ok_or_else(|| Error::no_entry(&id))?)
+            }
+            _ => None,
+        };
+        let facts = Facts {
+            number: self.counters.entries + overlay.new.borrow().len() as u64,
+            id: entry.id(),
+            session: session.number,
+            previous_in_session,
+            tree: session.tree,
+            envelope: entry.envelope(),
+            tokens: draft.tokens,
+            target,
+        };
+        let place = derive::place(overlay, above, &facts)?;
+        Ok(New { entry, place })
+    }
+
+    fn write(
+        &mut self,
+        change: &Change,
+        mut session: SessionRow,
+        created: bool,
+        new: &BTreeMap<Number, New>,
+        moves: Vec<(HeadMove, Option<Number>)>,
+        activated: Option<(String, String)>,
+    ) -> Result<u64> {
+        let first_entry = self.counters.entries;
+        for (number, New { entry, place }) in new {
+            let frame = encode::frame(entry, shrink::compress);
+            self.counters.stored_bytes += frame.len() as u64;
+            let row = encode::pack(place)?;
+            self.insert(*number, &frame, &row)?;
+            self.index.insert(self.merging, place);
+            session.first_entry.get_or_insert(*number);
+            session.last_entry = Some(*number);
+        }
+        self.counters.entries += new.len() as u64;
+        session.entries += new.len() as u64;
+        for (moved, to) in &moves {
+            self.move_head(&mut session, moved, *to)?;
+        }
+        if let Some((_, active)) = &activated {
+            session.active.clone_from(active);
+        }
+        session.changed_ms = change.at_ms;
+        let row = JournalRow {
+            number: self.counters.journal_rows,
+            session: session.number,
+            previous_in_session: (!created).then_some(session.last_journal),
+            reason: change.reason,
+            at_ms: change.at_ms,
+            first_entry,
+            entries: new.len() as u64,
+            moves: moves.into_iter().map(|(moved, _)| moved).collect(),
+            activated,
+            before: session.journal_root,
+        };
+        self.record(session, created, &row)?;
+        Ok(row.number)
+    }
+
+    fn insert(&mut self, number: Number, frame: &[u8], place: &[u8]) -> Result<(), Fault> {
+        self.tables.entries.insert(number, frame)?;
+        self.tables.places.insert(number, place)?;
+        Ok(())
+    }
+
+    fn move_head(
+        &mut self,
+        session: &mut SessionRow,
+        moved: &HeadMove,
+        to: Option<Number>,
+    ) -> Result<(), Fault> {
+        let key = head_key(session.number, &moved.branch);
+        if moved.exists {
+            self.tables
+                .heads
+                .insert(key.as_slice(), head_value(to).as_slice())?;
+        } else {
+            self.tables.heads.remove(key.as_slice())?;
+        }
+        session.branches += u64::from(moved.exists);
+        session.branches -= u64::from(moved.existed);
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        mut session: SessionRow,
+        created: bool,
+        row: &JournalRow,
+    ) -> Result<(), Fault> {
+        let bytes = encode::pack(row)?;
+        self.tables.journal.insert(row.number, bytes.as_slice())?;
+        self.counters.journal_rows += 1;
+        session.last_journal = row.number;
+        session.journal_root = encode::chained(&session.journal_root, &bytes);
+        if created {
+            self.tables
+                .names
+                .insert(session.name.as_bytes(), session.number)?;
+            self.counters.sessions += 1;
+        }
+        self.tables.put_session(&session)
+    }
+}
+
+type Head = (String, bool, Option<Number>);
+
+/// Checks the expectations and says where each branch goes.
+fn moves(
+    change: &Change,
+    heads: &[Head],
+    ids: &[Id],
+    overlay: &Overlay<'_, '_>,
+) -> Result<Vec<(HeadMove, Option<Number>)>> {
+    let mut moves: Vec<(HeadMove, Option<Number>)> = Vec::with_capacity(heads.len());
+    for (wanted, (branch, existed, head)) in change.moves.iter().zip(heads) {
+        if moves.iter().any(|(moved, _)| moved.branch == *branch) {
+            return Err(Error::invalid(
+                "change",
+                format!("branch {branch:?} moves twice"),
+            ));
+        }
+        let from = overlay.id_of(*head)?;
+        let as_expected = match wanted.expect {
+            Expect::Any => true,
+            Expect::Head(id) => from == Some(id),
+            Expect::Empty => from.is_none(),
+        };
+        if !as_expected {
+            return Err(Error::HeadMoved {
+                session: change.session.clone(),
+                branch: branch.clone(),
+                expected: match wanted.expect {
+                    Expect::Head(id) => id.to_string(),
+                    _ => "no entry".to_owned(),
+                },
+                actual: from,
+            });
+        }
+        let to = match wanted.to {
+            To::Last => ids.last().copied(),
+            To::Entry(id) => Some(id),
+            To::Nothing | To::Removed => None,
+        };
+        let number = to.map(|id| overlay.number_of(&id)).transpose()?;
+        let exists = wanted.to != To::Removed;
+        let moved = HeadMove {
+            branch: branch.clone(),
+            existed: *existed,
+            exists,
+            from,
+            to,
+        };
+        moves.push((moved, number));
+    }
+    Ok(moves)
+}
+
+/// The active branch before and after, where it changes. It must be there afterwards.
+fn activation(
+    change: &Change,
+    session: &SessionRow,
+    moves: &[(HeadMove, Option<Number>)],
+    tables: &WriteTables<'_>,
+) -> Result<Option<(String, String)>> {
+    let active = change.activate.as_ref().unwrap_or(&session.active);
+    let moved = moves.iter().find(|(moved, _)| moved.branch == *active);
+    let there = match moved {
+        Some((moved, _)) => moved.exists,
+        // A session without any branch, such as one of imported entries alone, may stay so.
+        None if change.activate.is_none() => true,
+        None => tables.head(session.number, active)?.is_some(),
+    };
+    if !there {
+        return Err(match moved {
+            Some(_) => Error::invalid("change", format!("branch {active:?} is active and stays")),
+            None => Error::NotFound {
+                what: "branch",
+                name: active.clone(),
+            },
+        });
+    }
+    Ok((*active != session.active).then(|| (session.active.clone(), active.clone())))
+}

@@ -1,0 +1,359 @@
+//! `verify`: reads everything, recomputes what can be recomputed, reports every contradiction, and goes
+//! on after each. Its report is the only thing it makes.
+
+use std::collections::BTreeMap;
+
+use redb::ReadableTableMetadata;
+
+use super::fault::Fault;
+use super::index::Which;
+use super::shrink;
+use super::snapshot::Snapshot;
+use super::tables::{SessionRow, WithIds, id_hash, index_key, lengths, read_head};
+use crate::derive::{self, Facts};
+use crate::encode;
+use crate::error::{Error, Result};
+use crate::id::Id;
+use crate::place::{Number, Place};
+use crate::store::JournalRow;
+use crate::verify::{Problem, Report};
+
+/// Problems listed in full; a store with more is beyond reading them one by one.
+const PROBLEMS: usize = 10_000;
+
+/// Checks a whole snapshot. O(n) time; memory for the sessions and their branches only.
+pub(super) fn verify(snapshot: &Snapshot) -> Result<Report, Fault> {
+    let mut check = Check {
+        snapshot,
+        report: Report::default(),
+    };
+    check.counters()?;
+    let sessions = check.sessions()?;
+    check.entries(&sessions);
+    check.journal(sessions)?;
+    Ok(check.report)
+}
+
+struct Check<'a> {
+    snapshot: &'a Snapshot,
+    report: Report,
+}
+
+/// A session as its row tells it, and as the entries and the journal do.
+struct Seen {
+    row: SessionRow,
+    entries: u64,
+    last_entry: Option<Number>,
+    last_journal: Option<u64>,
+    root: [u8; 32],
+    active: Option<String>,
+    heads: BTreeMap<String, Option<Id>>,
+}
+
+impl Check<'_> {
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "names are numbers and short strings"
+    )]
+    fn problem(&mut self, what: &str, name: impl std::fmt::Display, detail: impl Into<String>) {
+        if self.report.problems.len() < PROBLEMS {
+            let (what, name, detail) = (what.to_owned(), name.to_string(), detail.into());
+            self.report.problems.push(Problem { what, name, detail });
+        }
+    }
+
+    fn counters(&mut self) -> Result<(), Fault> {
+        let counters = self.snapshot.counters.clone();
+        let expected = [
+            counters.entries,
+            counters.entries,
+            counters.journal_rows,
+            counters.sessions,
+        ];
+        for ((table, rows), expected) in lengths(&self.snapshot.tables)?.into_iter().zip(expected) {
+            if rows != expected {
+                self.problem(
+                    "counter",
+                    table,
+                    format!("counted {expected}, found {rows} rows"),
+                );
+            }
+        }
+        let merged = self.snapshot.tables.ids.len()?;
+        if merged < counters.indexed || merged > counters.entries {
+            let detail = format!("{merged} rows, for {} entries merged", counters.indexed);
+            self.problem("index", "ids", detail);
+        }
+        Ok(())
+    }
+
+    fn sessions(&mut self) -> Result<BTreeMap<u64, Seen>, Fault> {
+        let mut sessions = BTreeMap::new();
+        for number in 0..self.snapshot.counters.sessions {
+            match self.snapshot.tables.session_at(number) {
+                Ok(row) => {
+                    if self.snapshot.tables.session_number(&row.name)? != Some(number) {
+                        self.problem("session", &row.name, "not found by its name");
+                    }
+                    let seen = Seen {
+                        row,
+                        entries: 0,
+                        last_entry: None,
+                        last_journal: None,
+                        root: [0; 32],
+                        active: None,
+                        heads: BTreeMap::new(),
+                    };
+                    sessions.insert(number, seen);
+                }
+                Err(fault) => self.problem("session", number, Error::from(fault).to_string()),
+            }
+            self.report.sessions += 1;
+        }
+        Ok(sessions)
+    }
+
+    fn entries(&mut self, sessions: &BTreeMap<u64, Seen>) {
+        let mut newest: BTreeMap<u64, (u64, Option<Number>)> = BTreeMap::new();
+        for number in 0..self.snapshot.counters.entries {
+            self.report.entries += 1;
+            match self.entry(number, sessions, &newest) {
+                Ok(place) => {
+                    let (count, last) = newest.entry(place.session).or_default();
+                    (*count, *last) = (*count + 1, Some(number));
+                }
+                Err(fault) => self.problem("entry", number, Error::from(fault).to_string()),
+            }
+        }
+        for (number, seen) in sessions {
+            let (count, last) = newest.get(number).copied().unwrap_or_default();
+            if (count, last) != (seen.row.entries, seen.row.last_entry) {
+                let detail = format!(
+                    "its row counts {} entries up to {:?}, found {count} up to {last:?}",
+                    seen.row.entries, seen.row.last_entry
+                );
+                self.problem("session", &seen.row.name, detail);
+            }
+        }
+    }
+
+    fn entry(
+        &mut self,
+        number: Number,
+        sessions: &BTreeMap<u64, Seen>,
+        newest: &BTreeMap<u64, (u64, Option<Number>)>,
+    ) -> Result<Place, Fault> {
+        let tables = &self.snapshot.tables;
+        let place = tables.place_at(number)?;
+        let entry = encode::unframe(tables.frame_at(number)?.bytes(), &place.id, shrink::expand)?;
+        let parent = place
+            .parent
+            .map(|number| tables.place_at(number))
+            .transpose()?;
+        if parent.as_ref().map(|parent| parent.id) != entry.envelope().parent {
+            self.problem(
+                "place",
+                place.id,
+                "its parent's number is not that of its parent",
+            );
+        }
+        if place.parent.is_some_and(|parent| parent >= number) {
+            self.problem("place", place.id, "its parent does not come before it");
+            return Ok(place);
+        }
+        let find = |id: &Id| -> Result<Place> {
+            let found = self.snapshot.find(id).map_err(Error::from)?;
+            found.ok_or_else(|| Error::no_entry(id))
+        };
+        let target = entry
+            .envelope()
+            .target
+            .filter(|_| derive::needs_target(place.kind));
+        let above = WithIds {
+            tables,
+            number_of: |id: &Id| find(id).map(|place| place.number),
+        };
+        let facts = Facts {
+            number,
+            id: entry.id(),
+            session: place.session,
+            previous_in_session: newest.get(&place.session).and_then(|(_, last)| *last),
+            tree: sessions
+                .get(&place.session)
+                .map_or(u64::MAX, |seen| seen.row.tree),
+            envelope: entry.envelope(),
+            tokens: place.tokens,
+            target: target.map(|id| find(&id)).transpose()?,
+        };
+        let derived = derive::place(&above, parent.as_ref(), &facts)?;
+        if derived != place {
+            self.problem(
+                "place",
+                place.id,
+                "what is carried along the path is not what follows",
+            );
+        }
+        if number >= self.snapshot.counters.indexed {
+            let key = index_key(id_hash(&place.id), number);
+            if !self.snapshot.view.holds(Which::Ids, &key)
+                && self.snapshot.find(&place.id)?.is_none()
+            {
+                self.problem("index", place.id, "not found by its id");
+            }
+        } else if self.snapshot.find(&place.id)?.map(|found| found.number) != Some(number) {
+            self.problem("index", place.id, "not found by its id");
+        }
+        Ok(place)
+    }
+
+    fn journal(&mut self, mut sessions: BTreeMap<u64, Seen>) -> Result<(), Fault> {
+        let mut entries = 0;
+        for number in 0..self.snapshot.counters.journal_rows {
+            self.report.journal_rows += 1;
+            let bytes = self.snapshot.tables.journal.get(number)?;
+            let row = match &bytes {
+                Some(bytes) => encode::unpack::<JournalRow>("journal", bytes.value()),
+                None => Err(Error::corrupt("journal", "row is missing")),
+            };
+            match (row, &bytes) {
+                (Ok(row), Some(bytes)) => {
+                    self.journal_row(&row, bytes.value(), entries, &mut sessions);
+                    entries = row.first_entry + row.entries;
+                }
+                (Err(error), _) => self.problem("journal", number, error.to_string()),
+                (Ok(_), None) => {}
+            }
+        }
+        if entries != self.snapshot.counters.entries {
+            let detail = format!(
+                "it accounts for {entries} entries, there are {}",
+                self.snapshot.counters.entries
+            );
+            self.problem("journal", "end", detail);
+        }
+        for seen in sessions.into_values() {
+            self.heads(&seen)?;
+        }
+        Ok(())
+    }
+
+    fn journal_row(
+        &mut self,
+        row: &JournalRow,
+        bytes: &[u8],
+        entries: u64,
+        sessions: &mut BTreeMap<u64, Seen>,
+    ) {
+        if row.first_entry != entries {
+            self.problem(
+                "journal",
+                row.number,
+                format!("begins at entry {}, not {entries}", row.first_entry),
+            );
+        }
+        let Some(seen) = sessions.get_mut(&row.session) else {
+            return self.problem(
+                "journal",
+                row.number,
+                format!("of unknown session {}", row.session),
+            );
+        };
+        let follows = row.before == seen.root && row.previous_in_session == seen.last_journal;
+        seen.root = encode::chained(&seen.root, bytes);
+        seen.last_journal = Some(row.number);
+        seen.entries += row.entries;
+        seen.last_entry = row
+            .entries
+            .checked_sub(1)
+            .map(|last| row.first_entry + last)
+            .or(seen.last_entry);
+        let mut broken = Vec::new();
+        for moved in &row.moves {
+            let before = seen.heads.get(&moved.branch);
+            if before.is_some() != moved.existed || before.copied().flatten() != moved.from {
+                broken.push(moved.branch.clone());
+            }
+            if moved.exists {
+                seen.heads.insert(moved.branch.clone(), moved.to);
+            } else {
+                seen.heads.remove(&moved.branch);
+            }
+        }
+        if let Some((_, active)) = &row.activated {
+            seen.active = Some(active.clone());
+        }
+        if !follows {
+            self.problem(
+                "journal",
+                row.number,
+                "does not follow the row before it of its session",
+            );
+        }
+        for branch in broken {
+            self.problem(
+                "journal",
+                row.number,
+                format!("moves branch {branch:?} from elsewhere"),
+            );
+        }
+    }
+
+    /// Heads, counts and roots of a session against its journal.
+    fn heads(&mut self, seen: &Seen) -> Result<(), Fault> {
+        let name = seen.row.name.clone();
+        let mut stored = BTreeMap::new();
+        let (from, to) = (
+            seen.row.number.to_be_bytes(),
+            (seen.row.number + 1).to_be_bytes(),
+        );
+        for found in self
+            .snapshot
+            .tables
+            .heads
+            .range(from.as_slice()..to.as_slice())?
+        {
+            let (key, value) = found?;
+            let branch = String::from_utf8_lossy(&key.value()[8..]).into_owned();
+            let head = read_head(value.value())?;
+            let head = head
+                .map(|number| self.snapshot.tables.place_at(number))
+                .transpose()?;
+            stored.insert(branch, head.map(|place| place.id));
+        }
+        if stored != seen.heads {
+            self.problem(
+                "head",
+                &name,
+                "the branches are not where the journal left them",
+            );
+        }
+        let row = &seen.row;
+        let counted = (
+            row.branches,
+            row.entries,
+            row.journal_root,
+            Some(row.last_journal),
+        );
+        let found = (
+            stored.len() as u64,
+            seen.entries,
+            seen.root,
+            seen.last_journal,
+        );
+        if counted != found {
+            self.problem("session", &name, "its counts are not those of its journal");
+        }
+        if seen
+            .active
+            .as_ref()
+            .is_some_and(|active| *active != row.active)
+        {
+            self.problem(
+                "session",
+                &name,
+                "its active branch is not the one of its journal",
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,243 @@
+//! Opening and creating the file of a store. A store comes to be under a temporary name and gets its
+//! own only when it is whole, so that no crash leaves half of one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use redb::backends::{FileBackend, InMemoryBackend};
+use redb::{Builder, Database, StorageBackend};
+
+use super::fault::guarded;
+use super::tables::{Counters, FORMAT, Identity, WriteTables};
+use crate::error::{Error, Result};
+use crate::sources::Sources;
+
+/// Where the bytes of a store are.
+#[derive(Clone)]
+pub(super) enum Place {
+    /// In a file.
+    File(PathBuf),
+    /// In memory, gone with the handle.
+    Memory,
+    /// Wherever the backends of this factory keep them: each call opens the same bytes again.
+    Custom(std::sync::Arc<BackendFactory>),
+}
+
+/// Makes a backend over the same bytes, each time it is called.
+pub type BackendFactory = dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send + Sync;
+
+/// Opens the database, which is created where there is none.
+pub(super) fn open(place: &Place, cache_bytes: usize, sources: &Sources) -> Result<Database> {
+    match place {
+        Place::File(path) => {
+            if !exists(path)? {
+                create(path, sources)?;
+            }
+            let file = open_existing(path)?;
+            let backend = guarded(|| Ok(FileBackend::new(file)?))?;
+            database(Box::new(backend), cache_bytes).map_err(|error| locked(error, path))
+        }
+        Place::Memory => fresh(Box::new(InMemoryBackend::new()), cache_bytes, sources),
+        Place::Custom(factory) => {
+            let backend = factory().map_err(|cause| storage("opening the backend", cause))?;
+            let is_new = backend
+                .len()
+                .map_err(|cause| storage("reading the length", cause))?
+                == 0;
+            if is_new {
+                fresh(backend, cache_bytes, sources)
+            } else {
+                database(backend, cache_bytes)
+            }
+        }
+    }
+}
+
+fn exists(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_file() => Ok(true),
+        Ok(meta) => {
+            let what = if meta.is_dir() {
+                "a directory"
+            } else {
+                "no regular file"
+            };
+            Err(Error::invalid(
+                "store path",
+                format!("{} is {what}", path.display()),
+            ))
+        }
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(cause) => Err(storage(&format!("looking at {}", path.display()), cause)),
+    }
+}
+
+fn open_existing(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    options
+        .open(path)
+        .map_err(|cause| storage(&format!("opening {}", path.display()), cause))
+}
+
+fn create(path: &Path, sources: &Sources) -> Result<()> {
+    let doing = |what: &str| format!("{what} {}", path.display());
+    let mut suffix = [0; 8];
+    sources.fill(&mut suffix);
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let temporary = path.with_file_name(format!(".{name}.{:016x}.new", u64::from_le_bytes(suffix)));
+    let made = (|| {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options
+            .open(&temporary)
+            .map_err(|cause| storage(&doing("creating"), cause))?;
+        let synced = file
+            .try_clone()
+            .map_err(|cause| storage(&doing("creating"), cause))?;
+        let backend = guarded(|| Ok(FileBackend::new(file)?))?;
+        drop(fresh(Box::new(backend), 1 << 20, sources)?);
+        synced
+            .sync_all()
+            .map_err(|cause| storage(&doing("syncing"), cause))?;
+        // A link fails where the name is taken: of two creators one wins, and the other opens that.
+        match fs::hard_link(&temporary, path) {
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(_) => {
+                fs::rename(&temporary, path).map_err(|cause| storage(&doing("naming"), cause))
+            }
+            Ok(()) => Ok(()),
+        }?;
+        sync_directory(path).map_err(|cause| storage(&doing("syncing the folder of"), cause))
+    })();
+    // Gone already where it was renamed.
+    let _ = fs::remove_file(&temporary);
+    made
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    if cfg!(unix) {
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+fn database(backend: Box<dyn StorageBackend>, cache_bytes: usize) -> Result<Database> {
+    guarded(|| {
+        Ok(Builder::new()
+            .set_cache_size(cache_bytes)
+            .create_with_backend(Boxed(backend))?)
+    })
+}
+
+/// A new database with an identity and all tables, durable when this returns.
+fn fresh(
+    backend: Box<dyn StorageBackend>,
+    cache_bytes: usize,
+    sources: &Sources,
+) -> Result<Database> {
+    let database = database(backend, cache_bytes)?;
+    let mut identity = Identity {
+        format: FORMAT,
+        epoch: [0; 16],
+        secret: [0; 32],
+        created_ms: sources.now_ms(),
+    };
+    sources.fill(&mut identity.epoch);
+    sources.fill(&mut identity.secret);
+    guarded(|| {
+        let mut txn = database.begin_write()?;
+        txn.set_two_phase_commit(true);
+        txn.set_quick_repair(true);
+        let mut tables = WriteTables::open(&txn)?;
+        tables.put_identity(&identity)?;
+        tables.put_counters(&Counters::default())?;
+        drop(tables);
+        Ok(txn.commit()?)
+    })?;
+    Ok(database)
+}
+
+fn locked(error: Error, path: &Path) -> Error {
+    let is_lock = matches!(&error, Error::Storage { source: Some(cause), .. }
+        if matches!(cause.downcast_ref::<redb::Error>(), Some(redb::Error::DatabaseAlreadyOpen)));
+    if is_lock {
+        Error::Locked {
+            path: path.to_owned(),
+            pid: read_pid(path),
+        }
+    } else {
+        error
+    }
+}
+
+fn pid_path(path: &Path) -> PathBuf {
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    path.with_file_name(format!(".{name}.pid"))
+}
+
+/// Notes who holds the store, for the message another process gets. Only a courtesy: the lock is on
+/// the file itself.
+pub(super) fn note_pid(path: &Path) {
+    let _ = fs::write(pid_path(path), std::process::id().to_string());
+}
+
+/// Takes the note back.
+pub(super) fn remove_pid(path: &Path) {
+    let _ = fs::remove_file(pid_path(path));
+}
+
+fn read_pid(path: &Path) -> Option<u32> {
+    fs::read_to_string(pid_path(path)).ok()?.trim().parse().ok()
+}
+
+/// An I/O error with what was being done.
+pub(super) fn storage(doing: &str, cause: io::Error) -> Error {
+    Error::Storage {
+        detail: format!("{doing}: {cause}"),
+        source: Some(Box::new(cause)),
+    }
+}
+
+/// redb wants a type of its own; a box of any backend is one.
+#[derive(Debug)]
+struct Boxed(Box<dyn StorageBackend>);
+
+macro_rules! delegate {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {
+        impl StorageBackend for Boxed {
+            $(fn $name(&self, $($arg: $type),*) -> $result { self.0.$name($($arg),*) })*
+        }
+    };
+}
+type Edge = std::ops::Bound<u64>;
+type Locking<T> = std::result::Result<T, redb::BackendError>;
+delegate! {
+    len() -> io::Result<u64>;
+    read(offset: u64, out: &mut [u8]) -> io::Result<()>;
+    set_len(len: u64) -> io::Result<()>;
+    sync_data() -> io::Result<()>;
+    write(offset: u64, data: &[u8]) -> io::Result<()>;
+    close() -> io::Result<()>;
+    try_lock_range(start: Edge, end: Edge) -> Locking<bool>;
+    try_lock_shared_range(start: Edge, end: Edge) -> Locking<bool>;
+    lock_range(start: Edge, end: Edge) -> Locking<()>;
+    lock_shared_range(start: Edge, end: Edge) -> Locking<()>;
+    unlock_range(start: Edge, end: Edge) -> Locking<()>;
+    query_lock_range(start: Edge, end: Edge) -> Locking<bool>;
+}

@@ -1,0 +1,240 @@
+//! From short hash to entry number. Random keys would dirty a page per entry in the hot transaction,
+//! so new keys gather in memory and are merged into their redb tables in sorted slices, inside commits
+//! that happen anyway. What is not merged yet is found in memory; after a crash it is read back from
+//! the places of the entries from `Counters::indexed` on.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use redb::ReadableTable;
+
+use super::fault::Fault;
+use super::tables::{IndexKey, ReadTables, WriteTables, id_hash, index_key, number_in};
+use crate::error::Result;
+use crate::place::{Number, Place};
+
+/// Entries that gather before a generation is merged.
+const GENERATION_ENTRIES: usize = 16_384;
+/// Keys merged in one commit: bounds what an append may wait for the merge.
+const SLICE_KEYS: usize = 1_024;
+
+/// Which of the two indexes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Ids,
+    Aliases,
+}
+
+/// Keys that gathered together.
+#[derive(Default)]
+struct Generation {
+    ids: RwLock<BTreeSet<IndexKey>>,
+    aliases: RwLock<BTreeSet<IndexKey>>,
+}
+
+impl Generation {
+    fn read(&self, which: Which) -> RwLockReadGuard<'_, BTreeSet<IndexKey>> {
+        let set = match which {
+            Which::Ids => &self.ids,
+            Which::Aliases => &self.aliases,
+        };
+        set.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn insert(&self, place: &Place) {
+        let id = index_key(id_hash(&place.id), place.number);
+        self.ids
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id);
+        if let Some(alias) = place.alias {
+            let alias = index_key(alias, place.number);
+            self.aliases
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(alias);
+        }
+    }
+}
+
+/// The generations that are in memory: the one that gathers, and the one being merged.
+#[derive(Clone)]
+pub(super) struct View {
+    generations: Vec<Arc<Generation>>,
+}
+
+impl View {
+    /// Keys of `which` from `from` to `to`, merged and unmerged, at most `limit` of each.
+    pub(super) fn range(
+        &self,
+        which: Which,
+        table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+        (from, to): (IndexKey, IndexKey),
+        limit: usize,
+    ) -> Result<Vec<IndexKey>, Fault> {
+        let mut keys = BTreeSet::new();
+        for generation in &self.generations {
+            keys.extend(generation.read(which).range(from..=to).take(limit).copied());
+        }
+        for row in table.range(from.as_slice()..=to.as_slice())?.take(limit) {
+            let (key, _) = row?;
+            let number = number_in(key.value())?;
+            let mut whole = IndexKey::default();
+            whole[..8].copy_from_slice(&key.value()[..8]);
+            whole[8..].copy_from_slice(&number.to_be_bytes());
+            keys.insert(whole);
+        }
+        Ok(keys.into_iter().take(limit).collect())
+    }
+
+    /// Numbers of the entries with this short hash: few, most often one.
+    pub(super) fn numbers(
+        &self,
+        which: Which,
+        table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+        hash: u64,
+    ) -> Result<Vec<Number>, Fault> {
+        let bounds = (index_key(hash, 0), index_key(hash, Number::MAX));
+        let keys = self.range(which, table, bounds, usize::MAX)?;
+        Ok(keys
+            .iter()
+            .map(|key| number_in(key))
+            .collect::<Result<_>>()?)
+    }
+
+    /// Whether an index row for this entry is in memory.
+    pub(super) fn holds(&self, which: Which, key: &IndexKey) -> bool {
+        self.generations
+            .iter()
+            .any(|generation| generation.read(which).contains(key))
+    }
+}
+
+/// The merge of one generation, between two slices.
+struct Merge {
+    generation: Arc<Generation>,
+    which: Which,
+    after: Bound<IndexKey>,
+    /// `Counters::indexed` once it is done.
+    indexed: Number,
+}
+
+/// The index as the writer holds it.
+pub(super) struct Index {
+    view: RwLock<View>,
+}
+
+/// The writer's place in the merging.
+#[derive(Default)]
+pub(super) struct Merging {
+    gathered: usize,
+    merge: Option<Merge>,
+}
+
+impl Index {
+    /// Reads back what was not merged: the entries from `indexed` on.
+    pub(super) fn recover(tables: &ReadTables, indexed: Number) -> Result<(Self, Merging), Fault> {
+        let live = Generation::default();
+        let mut gathered = 0;
+        for row in tables.places.range(indexed..)? {
+            let (number, _) = row?;
+            live.insert(&tables.place_at(number.value())?);
+            gathered += 1;
+        }
+        let view = View {
+            generations: vec![Arc::new(live)],
+        };
+        Ok((
+            Self {
+                view: RwLock::new(view),
+            },
+            Merging {
+                gathered,
+                merge: None,
+            },
+        ))
+    }
+
+    /// The generations, and what `snapshot` makes of the moment, taken together so that no merge falls
+    /// between the two.
+    pub(super) fn with_view<T>(&self, snapshot: impl FnOnce() -> T) -> (View, T) {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        (view.clone(), snapshot())
+    }
+
+    /// Adds an entry that is about to be committed. Readers ignore numbers their snapshot lacks.
+    pub(super) fn insert(&self, merging: &mut Merging, place: &Place) {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(live) = view.generations.first() {
+            live.insert(place);
+        }
+        merging.gathered += 1;
+    }
+
+    /// Merges a slice inside a commit; answers how far the index reaches once that is known.
+    pub(super) fn merge_slice(
+        &self,
+        merging: &mut Merging,
+        tables: &mut WriteTables<'_>,
+        entries: Number,
+    ) -> Result<Option<Number>, Fault> {
+        if merging.merge.is_none() && merging.gathered >= GENERATION_ENTRIES {
+            merging.merge = self.freeze(entries);
+            merging.gathered = 0;
+        }
+        let Some(merge) = &mut merging.merge else {
+            return Ok(None);
+        };
+        let table = match merge.which {
+            Which::Ids => &mut tables.ids,
+            Which::Aliases => &mut tables.aliases,
+        };
+        let keys = merge.generation.read(merge.which);
+        let mut rest = keys.range((merge.after, Bound::Unbounded));
+        for key in rest.by_ref().take(SLICE_KEYS) {
+            table.insert(key.as_slice(), [].as_slice())?;
+            merge.after = Bound::Excluded(*key);
+        }
+        if rest.next().is_some() {
+            return Ok(None);
+        }
+        drop(keys);
+        if merge.which == Which::Ids {
+            merge.which = Which::Aliases;
+            merge.after = Bound::Unbounded;
+            return Ok(None);
+        }
+        Ok(Some(merge.indexed))
+    }
+
+    /// Forgets the generation whose last slice is now durable.
+    pub(super) fn merged(&self, merging: &mut Merging) {
+        merging.merge = None;
+        self.view
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .generations
+            .truncate(1);
+    }
+
+    fn freeze(&self, entries: Number) -> Option<Merge> {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        view.generations.insert(0, Arc::default());
+        let generation = view.generations.get(1).cloned()?;
+        let after = Bound::Unbounded;
+        Some(Merge {
+            generation,
+            which: Which::Ids,
+            after,
+            indexed: entries,
+        })
+    }
+}
+
+impl Merging {
+    /// Whether a merge is under way.
+    pub(super) fn is_merging(&self) -> bool {
+        self.merge.is_some()
+    }
+}

@@ -1,0 +1,400 @@
+//! A store in one redb file, or in memory.
+//!
+//! One writer thread ([`writer`]) groups concurrent changes into one transaction; readers
+//! ([`snapshot`]) take snapshots and never wait for it. [`tables`] alone names tables, [`index`] keeps
+//! the short-hash index, [`apply`] checks a change
+//! against an [`overlay`] and writes it, [`check`] is `verify`, [`file`] opens
+//! and creates.
+
+mod apply;
+mod check;
+mod fault;
+mod file;
+mod index;
+mod overlay;
+mod queue;
+mod shrink;
+mod snapshot;
+mod tables;
+mod writer;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Semaphore, oneshot};
+
+use self::fault::guarded;
+pub use self::file::BackendFactory;
+use self::index::{Index, Merging};
+use self::queue::{Queue, Weight};
+use self::snapshot::Snapshot;
+use self::tables::{Counters, Identity, ReadTables};
+use self::writer::{Request, Writer};
+use crate::encode;
+use crate::entry::Nonce;
+use crate::error::{Error, Result};
+use crate::id::{Id, Prefix};
+use crate::place::{Measure, Number, Place};
+use crate::sources::Sources;
+use crate::store::{
+    Branch, Change, Committed, JournalRow, Seek, SessionInfo, Stats, Store, Stored, Tail,
+};
+use crate::verify::Report;
+
+pub use redb::{BackendError, StorageBackend};
+
+/// Changes that may wait for the writer; further callers wait for a place.
+const QUEUE_CHANGES: usize = 10_000;
+
+/// What an acknowledged append survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Power loss, also after a failed sync: two syncs per commit. The default.
+    #[default]
+    TwoPhase,
+    /// Power loss, but a failed sync may cost the store: one sync per commit.
+    Relaxed,
+    /// The end of this process at a checkpoint or close; nothing in between.
+    None,
+}
+
+/// How to open a store.
+#[derive(Clone, Debug)]
+pub struct Options {
+    sources: Sources,
+    durability: Durability,
+    idle_checkpoint: Option<Duration>,
+    cache_bytes: usize,
+}
+
+impl Options {
+    /// The defaults: two-phase commits, a checkpoint after 100 ms without a commit, 256 MiB of cache.
+    pub fn new(sources: Sources) -> Self {
+        Self {
+            sources,
+            durability: Durability::default(),
+            idle_checkpoint: Some(Duration::from_millis(100)),
+            cache_bytes: 256 << 20,
+        }
+    }
+
+    /// What an acknowledged append survives.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How long after the last commit a checkpoint is made; `None` leaves it to
+    /// [`RedbStore::checkpoint`] and to closing.
+    #[must_use]
+    pub fn idle_checkpoint(mut self, after: Option<Duration>) -> Self {
+        self.idle_checkpoint = after;
+        self
+    }
+
+    /// Bytes of file pages kept in memory.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+}
+
+/// An opened database and what belongs to it.
+struct Open {
+    database: redb::Database,
+    index: Index,
+    identity: Identity,
+}
+
+impl Open {
+    fn new(place: &file::Place, options: &Options) -> Result<(Self, Counters, Merging)> {
+        let database = file::open(place, options.cache_bytes, &options.sources)?;
+        let (identity, counters, (index, merging)) = guarded(|| {
+            use redb::ReadableDatabase;
+            let txn = database.begin_read()?;
+            let tables = ReadTables::open(&txn)?;
+            let identity = tables.identity()?;
+            let counters = tables.counters()?;
+            let index = Index::recover(&tables, counters.indexed)?;
+            Ok((identity, counters, index))
+        })?;
+        Ok((
+            Self {
+                database,
+                index,
+                identity,
+            },
+            counters,
+            merging,
+        ))
+    }
+}
+
+enum State {
+    Open(Arc<Open>),
+    /// A commit failed and the store could not be opened again: why.
+    Degraded(String),
+    Closed,
+}
+
+/// What the handle and the writer thread share.
+struct Shared {
+    place: file::Place,
+    options: Options,
+    queue: Queue<Request>,
+    state: RwLock<State>,
+}
+
+impl Shared {
+    fn open(&self) -> Result<Arc<Open>> {
+        let closed = |detail: String| Error::Storage {
+            detail,
+            source: None,
+        };
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(open) => Ok(Arc::clone(open)),
+            State::Degraded(why) => Err(closed(format!("the store is degraded: {why}"))),
+            State::Closed => Err(closed("the store is closed".to_owned())),
+        }
+    }
+}
+
+/// A store in one redb file. Cheap calls read inline on the caller's thread: a warm `measure` takes
+/// microseconds, a page of entries well under a millisecond.
+///
+/// Dropping it waits for the changes that were accepted, makes a checkpoint and closes the file.
+pub struct RedbStore {
+    shared: Arc<Shared>,
+    places: Arc<Semaphore>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    secret: [u8; 32],
+}
+
+impl RedbStore {
+    /// Opens the store in a file, which is created where there is none.
+    ///
+    /// # Errors
+    /// `Locked` when another handle has it open, `Format` for a file of another version, `Corrupt`
+    /// for a damaged one, `Invalid` for a path that is no regular file, `Storage`.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let store = Self::start(file::Place::File(path.as_ref().to_owned()), options)?;
+        file::note_pid(path.as_ref());
+        Ok(store)
+    }
+
+    /// A store in memory, gone with the handle.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn in_memory(options: Options) -> Result<Self> {
+        Self::start(file::Place::Memory, options)
+    }
+
+    /// Opens the store over any storage: simulated disks, encrypted volumes. The factory is called
+    /// again when the store reopens itself after a failure, and must then give the same bytes.
+    ///
+    /// # Errors
+    /// As [`RedbStore::open`].
+    pub fn with_backend(factory: Arc<BackendFactory>, options: Options) -> Result<Self> {
+        Self::start(file::Place::Custom(factory), options)
+    }
+
+    fn start(place: file::Place, options: Options) -> Result<Self> {
+        let (open, counters, merging) = Open::new(&place, &options)?;
+        let secret = open.identity.secret;
+        let state = RwLock::new(State::Open(Arc::new(open)));
+        let shared = Arc::new(Shared {
+            place,
+            options,
+            queue: Queue::new(),
+            state,
+        });
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            counters,
+            merging,
+            dirty: false,
+        };
+        let thread = std::thread::Builder::new().name("treering-writer".to_owned());
+        let writer = thread
+            .spawn(move || writer.run())
+            .map_err(|cause| file::storage("starting the writer", cause))?;
+        Ok(Self {
+            shared,
+            places: Arc::new(Semaphore::new(QUEUE_CHANGES)),
+            writer: Mutex::new(Some(writer)),
+            secret,
+        })
+    }
+
+    /// Makes a checkpoint: reopening after a crash takes milliseconds until the next commit.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn checkpoint(&self) -> Result<()> {
+        let (answer, answered) = oneshot::channel();
+        let weight = Weight {
+            entries: 0,
+            bytes: 0,
+        };
+        self.shared
+            .queue
+            .put(weight, Request::Checkpoint(answer))
+            .map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    /// Waits for the changes that were accepted, makes a checkpoint and closes the file.
+    pub fn close(self) {
+        drop(self);
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T, fault::Fault>) -> Result<T> {
+        let open = self.shared.open()?;
+        guarded(|| read(&Snapshot::take(&open)?))
+    }
+}
+
+fn gone() -> Error {
+    Error::Storage {
+        detail: "the store is closed".to_owned(),
+        source: None,
+    }
+}
+
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(writer) = writer {
+            // A writer that panicked has nothing left to wait for.
+            let _ = writer.join();
+        }
+        if let file::Place::File(path) = &self.shared.place {
+            file::remove_pid(path);
+        }
+    }
+}
+
+impl fmt::Debug for RedbStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedbStore(..)")
+    }
+}
+
+#[async_trait]
+impl Store for RedbStore {
+    async fn commit(&self, change: Change) -> Result<Committed> {
+        apply::check(&change)?;
+        let permit = Arc::clone(&self.places)
+            .acquire_owned()
+            .await
+            .map_err(|_| gone())?;
+        let bytes = change
+            .entries
+            .iter()
+            .map(|draft| draft.body().bytes.len())
+            .sum();
+        let weight = Weight {
+            entries: change.entries.len().max(1),
+            bytes,
+        };
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Commit {
+            change: Box::new(change),
+            answer,
+            permit,
+        };
+        self.shared.queue.put(weight, request).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    async fn session(&self, name: &str) -> Result<SessionInfo> {
+        self.read(|snapshot| snapshot.session(name))
+    }
+
+    async fn sessions(&self, after: Option<&str>, limit: usize) -> Result<Vec<SessionInfo>> {
+        self.read(|snapshot| snapshot.sessions(after, limit))
+    }
+
+    async fn branches(
+        &self,
+        session: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Branch>> {
+        self.read(|snapshot| snapshot.branches(session, after, limit))
+    }
+
+    async fn entries(&self, ids: &[Id]) -> Result<Vec<Option<Stored>>> {
+        self.read(|snapshot| ids.iter().map(|id| snapshot.entry(id)).collect())
+    }
+
+    async fn with_prefix(&self, prefix: Prefix, limit: usize) -> Result<Vec<Id>> {
+        self.read(|snapshot| snapshot.with_prefix(&prefix, limit))
+    }
+
+    async fn with_alias(&self, session: &str, alias: &str) -> Result<Option<Id>> {
+        self.read(|snapshot| snapshot.with_alias(session, alias))
+    }
+
+    async fn measure(&self, head: Id) -> Result<Measure> {
+        self.read(|snapshot| snapshot.measure(&head))
+    }
+
+    async fn seek(&self, of: Id, questions: &[Seek]) -> Result<Vec<Option<Place>>> {
+        self.read(|snapshot| snapshot.seek(&of, questions))
+    }
+
+    async fn path(&self, head: Id, depths: std::ops::Range<u64>) -> Result<Vec<Stored>> {
+        self.read(|snapshot| snapshot.path(&head, depths))
+    }
+
+    async fn places(&self, head: Id, depths: std::ops::Range<u64>) -> Result<Vec<Place>> {
+        self.read(|snapshot| snapshot.places(&head, depths))
+    }
+
+    async fn tail(&self, head: Id) -> Result<Tail> {
+        self.read(|snapshot| snapshot.tail(&head))
+    }
+
+    async fn scan(&self, session: Option<&str>, from: Number, limit: usize) -> Result<Vec<Stored>> {
+        self.read(|snapshot| snapshot.scan(session, from, limit))
+    }
+
+    async fn journal(&self, from: u64, limit: usize) -> Result<Vec<JournalRow>> {
+        self.read(|snapshot| snapshot.journal(from, limit))
+    }
+
+    async fn verify(&self) -> Result<Report> {
+        let open = self.shared.open()?;
+        guarded(|| check::verify(&Snapshot::take(&open)?))
+    }
+
+    async fn stats(&self) -> Result<Stats> {
+        let stats = self.read(|snapshot| Ok(snapshot.stats()))?;
+        let file_bytes = match &self.shared.place {
+            file::Place::File(path) => std::fs::metadata(path).map_or(0, |meta| meta.len()),
+            _ => 0,
+        };
+        Ok(Stats {
+            file_bytes,
+            ..stats
+        })
+    }
+
+    fn nonce_for(&self, identity: &[&[u8]]) -> Nonce {
+        encode::derived_nonce(&self.secret, identity)
+    }
+}

@@ -1,0 +1,327 @@
+//! Reads: one consistent state per call, never waiting for the writer. Every entry that leaves here
+//! was hashed again.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use redb::ReadableDatabase;
+
+use super::Open;
+use super::fault::Fault;
+use super::index::{View, Which};
+use super::shrink;
+use super::tables::{
+    Counters, ReadTables, SessionRow, head_key, id_hash, index_key, number_in, read_head,
+};
+use crate::ancestry;
+use crate::derive;
+use crate::encode;
+use crate::error::{Error, Result};
+use crate::id::{Id, Prefix};
+use crate::limits;
+use crate::place::{Measure, Number, Place};
+use crate::store::{Branch, JournalRow, Seek, SessionInfo, Stats, Stored, Tail};
+
+/// One state of the store.
+pub(super) struct Snapshot {
+    pub(super) tables: ReadTables,
+    pub(super) counters: Counters,
+    pub(super) view: View,
+}
+
+impl Snapshot {
+    pub(super) fn take(open: &Open) -> Result<Self, Fault> {
+        let (view, txn) = open.index.with_view(|| open.database.begin_read());
+        let tables = ReadTables::open(&txn?)?;
+        let counters = tables.counters()?;
+        Ok(Self {
+            tables,
+            counters,
+            view,
+        })
+    }
+
+    /// The place of an entry, if it is there.
+    pub(super) fn find(&self, id: &Id) -> Result<Option<Place>, Fault> {
+        for number in self
+            .view
+            .numbers(Which::Ids, &self.tables.ids, id_hash(id))?
+        {
+            if number < self.counters.entries {
+                let place = self.tables.place_at(number)?;
+                if place.id == *id {
+                    return Ok(Some(place));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn existing(&self, id: &Id) -> Result<Place, Fault> {
+        Ok(self.find(id)?.ok_or_else(|| Error::no_entry(id))?)
+    }
+
+    fn stored(&self, place: Place) -> Result<Stored, Fault> {
+        let frame = self.tables.frame_at(place.number)?;
+        let entry = encode::unframe(frame.bytes(), &place.id, shrink::expand)?;
+        Ok(Stored {
+            place,
+            entry: Arc::new(entry),
+        })
+    }
+
+    fn stored_at(&self, number: Number) -> Result<Stored, Fault> {
+        self.stored(self.tables.place_at(number)?)
+    }
+
+    pub(super) fn entry(&self, id: &Id) -> Result<Option<Stored>, Fault> {
+        self.find(id)?.map(|place| self.stored(place)).transpose()
+    }
+
+    pub(super) fn with_prefix(&self, prefix: &Prefix, limit: usize) -> Result<Vec<Id>, Fault> {
+        let (low, high) = (prefix.lowest(), prefix.highest());
+        let bounds = (
+            index_key(id_hash(&low), 0),
+            index_key(id_hash(&high), Number::MAX),
+        );
+        let limit = limit.min(limits::PAGE);
+        let mut ids = Vec::new();
+        for key in self
+            .view
+            .range(Which::Ids, &self.tables.ids, bounds, limit)?
+        {
+            let number = number_in(&key)?;
+            if number < self.counters.entries {
+                ids.push(self.tables.place_at(number)?.id);
+            }
+        }
+        ids.retain(|id| prefix.matches(id));
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    pub(super) fn with_alias(&self, session: &str, alias: &str) -> Result<Option<Id>, Fault> {
+        let tree = self.session_row(session)?.tree;
+        let hash = derive::alias_hash(tree, alias);
+        for number in self
+            .view
+            .numbers(Which::Aliases, &self.tables.aliases, hash)?
+        {
+            if number < self.counters.entries {
+                let envelope = self.tables.frame_at(number)?.envelope()?;
+                if envelope.alias.as_deref() == Some(alias) {
+                    return Ok(Some(self.tables.place_at(number)?.id));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn measure(&self, head: &Id) -> Result<Measure, Fault> {
+        let head = self.existing(head)?;
+        let compaction = head
+            .compaction
+            .map(|number| self.tables.place_at(number))
+            .transpose()?;
+        Ok(Measure::new(head, compaction))
+    }
+
+    pub(super) fn seek(&self, of: &Id, questions: &[Seek]) -> Result<Vec<Option<Place>>, Fault> {
+        let of = self.existing(of)?;
+        let resolve = |id: &Id| self.existing(id).map_err(Error::from);
+        let answer = |question| ancestry::seek(&self.tables, &of, question, resolve);
+        Ok(questions.iter().map(answer).collect::<Result<_>>()?)
+    }
+
+    /// Places on the path to `head` with depths in `depths`, root side first.
+    pub(super) fn places(&self, head: &Id, depths: Range<u64>) -> Result<Vec<Place>, Fault> {
+        let last = depths
+            .end
+            .min(depths.start.saturating_add(limits::PAGE as u64));
+        let head = self.existing(head)?;
+        let Some(lowest) = last.min(head.depth + 1).checked_sub(1) else {
+            return Ok(Vec::new());
+        };
+        match ancestry::at_depth(&self.tables, &head, lowest)? {
+            Some(lowest) => self.upward(lowest, depths.start),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The path from depth `top` down to `lowest`, inclusive.
+    fn upward(&self, lowest: Place, top: u64) -> Result<Vec<Place>, Fault> {
+        let mut run = Vec::new();
+        if lowest.depth < top {
+            return Ok(run);
+        }
+        let mut next = lowest.parent.filter(|_| lowest.depth > top);
+        run.push(lowest);
+        while let Some(number) = next {
+            let place = self.tables.place_at(number)?;
+            next = place.parent.filter(|_| place.depth > top);
+            run.push(place);
+        }
+        run.reverse();
+        Ok(run)
+    }
+
+    pub(super) fn path(&self, head: &Id, depths: Range<u64>) -> Result<Vec<Stored>, Fault> {
+        self.places(head, depths)?
+            .into_iter()
+            .map(|place| self.stored(place))
+            .collect()
+    }
+
+    pub(super) fn tail(&self, head: &Id) -> Result<Tail, Fault> {
+        let head = self.existing(head)?;
+        let compaction = head
+            .compaction
+            .map(|number| self.stored_at(number))
+            .transpose()?;
+        let cut = compaction
+            .as_ref()
+            .and_then(|stored| stored.place.cut.clone());
+        let (top, lifted) = cut.map_or((0, vec![]), |cut| (cut.first_kept_depth, cut.lifted));
+        let lifted = lifted
+            .into_iter()
+            .map(|number| self.stored_at(number))
+            .collect::<Result<_, _>>()?;
+        let entries = self
+            .upward(head, top)?
+            .into_iter()
+            .map(|place| self.stored(place));
+        Ok(Tail {
+            lifted,
+            entries: entries.collect::<Result<_, _>>()?,
+            compaction,
+        })
+    }
+
+    fn session_row(&self, name: &str) -> Result<SessionRow, Fault> {
+        let row = self.tables.session_named(name)?;
+        let missing = || Error::NotFound {
+            what: "session",
+            name: name.to_owned(),
+        };
+        Ok(row.ok_or_else(missing)?)
+    }
+
+    fn info(&self, row: SessionRow) -> Result<SessionInfo, Fault> {
+        let head = self.tables.head(row.number, &row.active)?.flatten();
+        Ok(SessionInfo {
+            head: self.id_of(head)?,
+            name: row.name,
+            number: row.number,
+            tree: row.tree,
+            active: row.active,
+            entries: row.entries,
+            branches: row.branches,
+            journal: row.last_journal,
+            created_ms: row.created_ms,
+            changed_ms: row.changed_ms,
+        })
+    }
+
+    fn id_of(&self, number: Option<Number>) -> Result<Option<Id>, Fault> {
+        number
+            .map(|number| self.tables.place_at(number).map(|place| place.id))
+            .transpose()
+    }
+
+    pub(super) fn session(&self, name: &str) -> Result<SessionInfo, Fault> {
+        self.info(self.session_row(name)?)
+    }
+
+    pub(super) fn sessions(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<SessionInfo>, Fault> {
+        // The first name that may follow: names hold no NUL.
+        let from = after.map_or_else(Vec::new, |name| [name.as_bytes(), &[0]].concat());
+        let rows = self
+            .tables
+            .names
+            .range(from.as_slice()..)?
+            .take(limit.min(limits::PAGE));
+        rows.map(|row| self.info(self.tables.session_at(row?.1.value())?))
+            .collect()
+    }
+
+    pub(super) fn branches(
+        &self,
+        session: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Branch>, Fault> {
+        let row = self.session_row(session)?;
+        let from = after.map_or_else(String::new, |name| format!("{name}\0"));
+        let (from, to) = (head_key(row.number, &from), head_key(row.number + 1, ""));
+        let mut branches = Vec::new();
+        let rows = self.tables.heads.range(from.as_slice()..to.as_slice())?;
+        for found in rows.take(limit.min(limits::PAGE)) {
+            let (key, value) = found?;
+            let name = std::str::from_utf8(&key.value()[8..])
+                .map_err(|_| Error::corrupt("head", "branch name is not UTF-8"))?
+                .to_owned();
+            let head = self.id_of(read_head(value.value())?)?;
+            branches.push(Branch {
+                active: name == row.active,
+                name,
+                head,
+            });
+        }
+        Ok(branches)
+    }
+
+    pub(super) fn scan(
+        &self,
+        session: Option<&str>,
+        from: Number,
+        limit: usize,
+    ) -> Result<Vec<Stored>, Fault> {
+        let row = session.map(|name| self.session_row(name)).transpose()?;
+        let (first, last) = match &row {
+            Some(row) => match (row.first_entry, row.last_entry) {
+                (Some(first), Some(last)) => (first.max(from), last),
+                _ => return Ok(Vec::new()),
+            },
+            None => (from, Number::MAX),
+        };
+        let mut found = Vec::new();
+        if first > last {
+            return Ok(found);
+        }
+        for number in self.tables.places.range(first..=last)? {
+            let place = self.tables.place_at(number?.0.value())?;
+            if row.as_ref().is_none_or(|row| row.number == place.session) {
+                found.push(self.stored(place)?);
+                if found.len() >= limit.min(limits::PAGE) {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn journal(&self, from: u64, limit: usize) -> Result<Vec<JournalRow>, Fault> {
+        let rows = self
+            .tables
+            .journal
+            .range(from..)?
+            .take(limit.min(limits::PAGE));
+        rows.map(|row| Ok(encode::unpack("journal", row?.1.value())?))
+            .collect()
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        Stats {
+            entries: self.counters.entries,
+            sessions: self.counters.sessions,
+            journal_rows: self.counters.journal_rows,
+            stored_bytes: self.counters.stored_bytes,
+            file_bytes: 0,
+            unmerged: self.counters.entries - self.counters.indexed,
+        }
+    }
+}

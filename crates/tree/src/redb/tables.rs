@@ -1,0 +1,333 @@
+//! Every redb table, named and typed here alone, in a bundle for writing and one for reading. Keys
+//! and values are numbers and plain bytes; what the bytes mean is `encode.rs`' business.
+
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
+    WriteTransaction,
+};
+use serde::{Deserialize, Serialize};
+
+use super::fault::Fault;
+use crate::derive::Above;
+use crate::encode;
+use crate::entry::Envelope;
+use crate::error::{Error, Result};
+use crate::id::Id;
+use crate::place::{Number, Place};
+
+/// Version of everything in this file; a store of another one is refused.
+pub(super) const FORMAT: u32 = 1;
+
+const META: TableDefinition<&[u8], &[u8]> = TableDefinition::new("meta");
+const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
+const PLACES: TableDefinition<u64, &[u8]> = TableDefinition::new("places");
+const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
+const SESSIONS: TableDefinition<u64, &[u8]> = TableDefinition::new("sessions");
+const NAMES: TableDefinition<&[u8], u64> = TableDefinition::new("session-names");
+const HEADS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("heads");
+const IDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("ids");
+const ALIASES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("aliases");
+
+const STORE_KEY: &[u8] = b"store";
+const COUNTERS_KEY: &[u8] = b"counters";
+
+/// What a store is, written once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Identity {
+    /// [`FORMAT`].
+    pub(super) format: u32,
+    /// Random: tells this store from every other.
+    pub(super) epoch: [u8; 16],
+    /// Random: the key of imported entries' nonces.
+    pub(super) secret: [u8; 32],
+    /// When it was made, milliseconds since 1970 UTC.
+    pub(super) created_ms: i64,
+}
+
+/// Counts that change with every commit, so that what vanishes is noticed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Counters {
+    pub(super) entries: u64,
+    pub(super) sessions: u64,
+    pub(super) journal_rows: u64,
+    pub(super) stored_bytes: u64,
+    /// Entries below this number are in the merged index.
+    pub(super) indexed: u64,
+}
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SessionRow {
+    pub(super) number: u64,
+    pub(super) name: String,
+    pub(super) tree: u64,
+    pub(super) active: String,
+    pub(super) branches: u64,
+    pub(super) entries: u64,
+    pub(super) first_entry: Option<Number>,
+    pub(super) last_entry: Option<Number>,
+    pub(super) last_journal: u64,
+    /// Hash over all its journal rows.
+    pub(super) journal_root: [u8; 32],
+    pub(super) created_ms: i64,
+    pub(super) changed_ms: i64,
+}
+
+/// Key of a branch: session number, then the branch's name.
+pub(super) fn head_key(session: u64, branch: &str) -> Vec<u8> {
+    [&session.to_be_bytes(), branch.as_bytes()].concat()
+}
+
+/// Key of an index row: short hash, then entry number; big-endian, so that order is order.
+pub(super) type IndexKey = [u8; 16];
+
+pub(super) fn index_key(hash: u64, number: Number) -> IndexKey {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&hash.to_be_bytes());
+    key[8..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The first eight bytes of an id, as the index sorts them.
+pub(super) fn id_hash(id: &Id) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&id.as_bytes()[..8]);
+    u64::from_be_bytes(first)
+}
+
+pub(super) fn number_in(key: &[u8]) -> Result<Number> {
+    let bytes = key.get(8..16).and_then(|bytes| bytes.try_into().ok());
+    let bytes = bytes.ok_or_else(|| Error::corrupt("index", "key of another length"))?;
+    Ok(Number::from_be_bytes(bytes))
+}
+
+/// A head as stored: eight bytes, or none where the branch has no entry.
+pub(super) fn head_value(head: Option<Number>) -> Vec<u8> {
+    head.map(|number| number.to_be_bytes().to_vec())
+        .unwrap_or_default()
+}
+
+pub(super) fn read_head(bytes: &[u8]) -> Result<Option<Number>> {
+    match <[u8; 8]>::try_from(bytes) {
+        Ok(bytes) => Ok(Some(Number::from_be_bytes(bytes))),
+        Err(_) if bytes.is_empty() => Ok(None),
+        Err(_) => Err(Error::corrupt(
+            "head",
+            format!("{} bytes long", bytes.len()),
+        )),
+    }
+}
+
+/// All tables of one transaction.
+pub(super) struct Tables<M, N, S, H, I> {
+    pub(super) meta: M,
+    pub(super) entries: N,
+    pub(super) places: N,
+    pub(super) journal: N,
+    pub(super) sessions: N,
+    pub(super) names: S,
+    pub(super) heads: H,
+    pub(super) ids: I,
+    pub(super) aliases: I,
+}
+
+type Bytes = &'static [u8];
+/// The tables of a write transaction.
+pub(super) type WriteTables<'t> = Tables<
+    Table<'t, Bytes, Bytes>,
+    Table<'t, u64, Bytes>,
+    Table<'t, Bytes, u64>,
+    Table<'t, Bytes, Bytes>,
+    Table<'t, Bytes, Bytes>,
+>;
+/// The tables of a read transaction.
+pub(super) type ReadTables = Tables<
+    ReadOnlyTable<Bytes, Bytes>,
+    ReadOnlyTable<u64, Bytes>,
+    ReadOnlyTable<Bytes, u64>,
+    ReadOnlyTable<Bytes, Bytes>,
+    ReadOnlyTable<Bytes, Bytes>,
+>;
+
+macro_rules! open_all {
+    ($txn:expr) => {
+        Tables {
+            meta: $txn.open_table(META)?,
+            entries: $txn.open_table(ENTRIES)?,
+            places: $txn.open_table(PLACES)?,
+            journal: $txn.open_table(JOURNAL)?,
+            sessions: $txn.open_table(SESSIONS)?,
+            names: $txn.open_table(NAMES)?,
+            heads: $txn.open_table(HEADS)?,
+            ids: $txn.open_table(IDS)?,
+            aliases: $txn.open_table(ALIASES)?,
+        }
+    };
+}
+
+impl<'t> WriteTables<'t> {
+    pub(super) fn open(txn: &'t WriteTransaction) -> Result<Self, Fault> {
+        Ok(open_all!(txn))
+    }
+
+    pub(super) fn put_identity(&mut self, identity: &Identity) -> Result<(), Fault> {
+        self.meta
+            .insert(STORE_KEY, encode::pack(identity)?.as_slice())?;
+        Ok(())
+    }
+
+    pub(super) fn put_counters(&mut self, counters: &Counters) -> Result<(), Fault> {
+        self.meta
+            .insert(COUNTERS_KEY, encode::pack(counters)?.as_slice())?;
+        Ok(())
+    }
+
+    pub(super) fn put_session(&mut self, row: &SessionRow) -> Result<(), Fault> {
+        self.sessions
+            .insert(row.number, encode::pack(row)?.as_slice())?;
+        Ok(())
+    }
+}
+
+impl ReadTables {
+    pub(super) fn open(txn: &ReadTransaction) -> Result<Self, Fault> {
+        Ok(open_all!(txn))
+    }
+}
+
+impl<M, N, S, H, I> Tables<M, N, S, H, I>
+where
+    M: ReadableTable<Bytes, Bytes>,
+    N: ReadableTable<u64, Bytes>,
+    S: ReadableTable<Bytes, u64>,
+    H: ReadableTable<Bytes, Bytes>,
+{
+    pub(super) fn identity(&self) -> Result<Identity, Fault> {
+        let row = self.meta.get(STORE_KEY)?;
+        let row = row.ok_or_else(|| Error::corrupt("meta", "the store's identity is missing"))?;
+        // The format number comes first and alone decides whether the rest can be read.
+        let format = row.value().first().copied().map_or(0, u32::from);
+        if format != FORMAT {
+            return Err(Error::Format {
+                found: format,
+                supported: FORMAT,
+            }
+            .into());
+        }
+        Ok(encode::unpack("meta", row.value())?)
+    }
+
+    pub(super) fn counters(&self) -> Result<Counters, Fault> {
+        let row = self.meta.get(COUNTERS_KEY)?;
+        let row = row.ok_or_else(|| Error::corrupt("meta", "the counters are missing"))?;
+        Ok(encode::unpack("meta", row.value())?)
+    }
+
+    pub(super) fn place_at(&self, number: Number) -> Result<Place, Fault> {
+        let row = self.places.get(number)?;
+        let row = row.ok_or_else(|| Error::corrupt("place", format!("{number} is missing")))?;
+        let place: Place = encode::unpack("place", row.value())?;
+        if place.number != number {
+            return Err(Error::corrupt("place", format!("{number} holds {}", place.number)).into());
+        }
+        Ok(place)
+    }
+
+    pub(super) fn frame_at(&self, number: Number) -> Result<Frame<'_>, Fault> {
+        let row = self.entries.get(number)?;
+        let row = row.ok_or_else(|| Error::corrupt("entry", format!("{number} is missing")))?;
+        Ok(Frame { row })
+    }
+
+    pub(super) fn session_number(&self, name: &str) -> Result<Option<u64>, Fault> {
+        Ok(self.names.get(name.as_bytes())?.map(|row| row.value()))
+    }
+
+    pub(super) fn session_at(&self, number: u64) -> Result<SessionRow, Fault> {
+        let row = self.sessions.get(number)?;
+        let row = row.ok_or_else(|| Error::corrupt("session", format!("{number} is missing")))?;
+        Ok(encode::unpack("session", row.value())?)
+    }
+
+    pub(super) fn session_named(&self, name: &str) -> Result<Option<SessionRow>, Fault> {
+        self.session_number(name)?
+            .map(|number| self.session_at(number))
+            .transpose()
+    }
+
+    /// `None` where there is no such branch.
+    #[allow(
+        clippy::option_option,
+        reason = "the inner one is a branch without an entry"
+    )]
+    pub(super) fn head(&self, session: u64, branch: &str) -> Result<Option<Option<Number>>, Fault> {
+        let row = self.heads.get(head_key(session, branch).as_slice())?;
+        Ok(row.map(|row| read_head(row.value())).transpose()?)
+    }
+}
+
+/// A stored frame, borrowed from its page.
+pub(super) struct Frame<'t> {
+    row: redb::AccessGuard<'t, Bytes>,
+}
+
+impl Frame<'_> {
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.row.value()
+    }
+
+    pub(super) fn envelope(&self) -> Result<Envelope> {
+        encode::frame_envelope(self.bytes())
+    }
+}
+
+/// Rows of each table, for the structural check.
+pub(super) fn lengths(tables: &ReadTables) -> Result<[(&'static str, u64); 4], Fault> {
+    Ok([
+        ("entries", tables.entries.len()?),
+        ("places", tables.places.len()?),
+        ("journal", tables.journal.len()?),
+        ("sessions", tables.sessions.len()?),
+    ])
+}
+
+impl<M, N, S, H, I> crate::ancestry::Places for Tables<M, N, S, H, I>
+where
+    M: ReadableTable<Bytes, Bytes>,
+    N: ReadableTable<u64, Bytes>,
+    S: ReadableTable<Bytes, u64>,
+    H: ReadableTable<Bytes, Bytes>,
+{
+    fn place(&self, number: Number) -> Result<Place> {
+        Ok(self.place_at(number)?)
+    }
+}
+
+/// Tables with an index over ids: all that a place is derived from.
+pub(super) struct WithIds<'a, T, F> {
+    pub(super) tables: &'a T,
+    pub(super) number_of: F,
+}
+
+impl<T: crate::ancestry::Places, F> crate::ancestry::Places for WithIds<'_, T, F> {
+    fn place(&self, number: Number) -> Result<Place> {
+        self.tables.place(number)
+    }
+}
+
+impl<M, N, S, H, I, F> Above for WithIds<'_, Tables<M, N, S, H, I>, F>
+where
+    M: ReadableTable<Bytes, Bytes>,
+    N: ReadableTable<u64, Bytes>,
+    S: ReadableTable<Bytes, u64>,
+    H: ReadableTable<Bytes, Bytes>,
+    F: Fn(&Id) -> Result<Number>,
+{
+    fn envelope(&self, number: Number) -> Result<Envelope> {
+        self.tables.frame_at(number)?.envelope()
+    }
+
+    fn number_of(&self, id: &Id) -> Result<Number> {
+        (self.number_of)(id)
+    }
+}

@@ -1,0 +1,244 @@
+//! The one writer: takes all changes that gathered, applies them in one transaction, commits it, and
+//! only then answers each caller. After a failure of the storage nobody is told "done": the handle is
+//! closed, the store opened anew, and writes go on only once an empty commit has gone through.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::apply::Applier;
+use super::fault::guarded;
+use super::index::Merging;
+use super::queue::{Caps, Taken};
+use super::tables::{Counters, WriteTables};
+use super::{Durability, Open, Shared, State};
+use crate::error::{Error, Result};
+use crate::store::{Change, Committed};
+
+/// What one commit takes at most.
+const CAPS: Caps = Caps {
+    entries: 512,
+    bytes: 4 << 20,
+};
+/// How often, and how long each time, the writer waits for readers to let go of a failed handle.
+const LET_GO_TRIES: u32 = 500;
+const LET_GO_WAIT: Duration = Duration::from_millis(10);
+
+/// What the writer is asked for.
+pub(super) enum Request {
+    /// Apply a change.
+    Commit {
+        change: Box<Change>,
+        answer: oneshot::Sender<Result<Committed>>,
+        /// Holds the caller's place in the bounded queue.
+        permit: OwnedSemaphorePermit,
+    },
+    /// Make the store quick to reopen.
+    Checkpoint(oneshot::Sender<Result<()>>),
+}
+
+/// The writer thread's own state.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) counters: Counters,
+    pub(super) merging: Merging,
+    /// Whether anything was committed since the last checkpoint.
+    pub(super) dirty: bool,
+}
+
+impl Writer {
+    /// Runs until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        let idle = self.shared.options.idle_checkpoint;
+        loop {
+            let patience = if self.dirty { idle } else { None };
+            match self.shared.queue.take(CAPS, patience) {
+                Taken::Batch(requests) => self.serve(requests),
+                Taken::Idle => self.checkpoint_or_reopen(),
+                Taken::Closed => break,
+            }
+        }
+        if self.dirty {
+            self.checkpoint_or_reopen();
+        }
+        self.shared.set(State::Closed);
+    }
+
+    fn serve(&mut self, requests: Vec<Request>) {
+        let mut changes = Vec::with_capacity(requests.len());
+        let mut checkpoints = Vec::new();
+        for request in requests {
+            match request {
+                Request::Commit {
+                    change,
+                    answer,
+                    permit,
+                } => changes.push((change, answer, permit)),
+                Request::Checkpoint(answer) => checkpoints.push(answer),
+            }
+        }
+        let outcome = self.commit_group(changes.iter().map(|(change, ..)| &**change));
+        match outcome {
+            Ok(answers) => {
+                for ((_, caller, _), answer) in changes.into_iter().zip(answers) {
+                    // A caller that went away loses its answer, not its entry.
+                    let _ = caller.send(answer);
+                }
+            }
+            Err(error) => {
+                tracing::error!(kind = ?error.kind(), "commit failed; reopening the store");
+                for (_, caller, _) in changes {
+                    let _ = caller.send(Err(unknown_outcome(&error)));
+                }
+                self.reopen(&error);
+            }
+        }
+        for caller in checkpoints {
+            let _ = caller.send(self.checkpoint());
+        }
+    }
+
+    /// Applies and commits; an error means that the outcome of all of them is unknown.
+    fn commit_group<'c>(
+        &mut self,
+        changes: impl Iterator<Item = &'c Change>,
+    ) -> Result<Vec<Result<Committed>>> {
+        let open = self.shared.open()?;
+        let before = self.counters.clone();
+        let durability = self.shared.options.durability;
+        let merging = &mut self.merging;
+        let (answers, counters, indexed) = guarded(|| {
+            let mut txn = open.database.begin_write()?;
+            match durability {
+                Durability::TwoPhase => txn.set_two_phase_commit(true),
+                Durability::Relaxed => {}
+                Durability::None => txn.set_durability(redb::Durability::None)?,
+            }
+            let applied = {
+                let tables = WriteTables::open(&txn)?;
+                let counters = before.clone();
+                Applier {
+                    tables,
+                    counters,
+                    index: &open.index,
+                    merging,
+                }
+                .apply_all(changes)?
+            };
+            if applied.counters == before {
+                txn.abort()?;
+            } else {
+                txn.commit()?;
+            }
+            Ok(applied)
+        })
+        .map(|applied| (applied.answers, applied.counters, applied.indexed))?;
+        if indexed.is_some() {
+            open.index.merged(&mut self.merging);
+        }
+        self.dirty |= counters != self.counters;
+        self.counters = counters;
+        Ok(answers)
+    }
+
+    fn checkpoint_or_reopen(&mut self) {
+        if let Err(error) = self.checkpoint() {
+            tracing::error!(kind = ?error.kind(), "checkpoint failed; reopening the store");
+            self.reopen(&error);
+        }
+    }
+
+    /// An empty commit that saves the allocator's state: reopening after a crash then costs
+    /// milliseconds instead of reading the whole file. Goes on with a merge that is under way.
+    fn checkpoint(&mut self) -> Result<()> {
+        let open = self.shared.open()?;
+        loop {
+            let mut counters = self.counters.clone();
+            let merging = &mut self.merging;
+            let indexed = guarded(|| {
+                let mut txn = open.database.begin_write()?;
+                txn.set_two_phase_commit(true);
+                txn.set_quick_repair(true);
+                let mut tables = WriteTables::open(&txn)?;
+                let indexed = open
+                    .index
+                    .merge_slice(merging, &mut tables, counters.entries)?;
+                counters.indexed = indexed.unwrap_or(counters.indexed);
+                tables.put_counters(&counters)?;
+                drop(tables);
+                txn.commit()?;
+                Ok(indexed)
+            })?;
+            if indexed.is_some() {
+                open.index.merged(&mut self.merging);
+            }
+            self.counters = counters;
+            self.dirty = false;
+            if !self.merging.is_merging() || self.shared.queue.has_waiting() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Closes the handle that failed and opens the store again; stays degraded where that fails.
+    fn reopen(&mut self, cause: &Error) {
+        let failed = self.shared.set(State::Degraded(cause.to_string()));
+        if let State::Open(open) = failed {
+            let mut open = Some(open);
+            for _ in 0..LET_GO_TRIES {
+                match open.take().map(Arc::try_unwrap) {
+                    Some(Err(held)) => open = Some(held),
+                    _ => break,
+                }
+                std::thread::sleep(LET_GO_WAIT);
+            }
+            if open.is_some() {
+                return;
+            }
+        }
+        let reopened = Open::new(&self.shared.place, &self.shared.options).and_then(|opened| {
+            let (open, counters, merging) = opened;
+            let probe = guarded(|| {
+                let mut txn = open.database.begin_write()?;
+                txn.set_two_phase_commit(true);
+                let mut tables = WriteTables::open(&txn)?;
+                tables.put_counters(&counters)?;
+                drop(tables);
+                Ok(txn.commit()?)
+            });
+            probe.map(|()| (open, counters, merging))
+        });
+        match reopened {
+            Ok((open, counters, merging)) => {
+                (self.counters, self.merging, self.dirty) = (counters, merging, true);
+                self.shared.set(State::Open(Arc::new(open)));
+            }
+            Err(error) => {
+                tracing::error!(kind = ?error.kind(), "the store stays closed");
+                self.shared.set(State::Degraded(error.to_string()));
+            }
+        }
+    }
+}
+
+fn unknown_outcome(error: &Error) -> Error {
+    match error {
+        Error::Corrupt { what, detail } => Error::Corrupt {
+            what,
+            detail: detail.clone(),
+        },
+        other => Error::Storage {
+            detail: format!("{other}; the outcome is unknown: retry with the same entry"),
+            source: None,
+        },
+    }
+}
+
+impl Shared {
+    /// Puts a new state in place and answers the one before.
+    fn set(&self, state: State) -> State {
+        let mut place = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *place, state)
+    }
+}
