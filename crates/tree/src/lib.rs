@@ -36,6 +36,14 @@
 //! # fn main() {}
 //! ```
 
+#![cfg_attr(
+    not(feature = "redb"),
+    allow(
+        dead_code,
+        reason = "the rules of the tree wait for a store that runs them"
+    )
+)]
+
 mod ancestry;
 #[cfg(feature = "conformance")]
 pub mod conformance;
