@@ -2,6 +2,8 @@
 //! random-access stack", 1983): each entry knows its parent and one ancestor further up, chosen so that
 //! any depth is reached in at most about 2 log2(depth) steps.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::place::{Number, Place};
@@ -10,99 +12,102 @@ use crate::store::Seek;
 /// Where places are looked up.
 pub(crate) trait Places {
     /// The place of an entry that must be there.
-    fn place(&self, number: Number) -> Result<Place>;
+    fn place(&self, number: Number) -> Result<Arc<Place>>;
 }
 
 /// The jump pointer of a child of `parent`.
 pub(crate) fn jump_under(places: &impl Places, parent: &Place) -> Result<Number> {
-    let near = jump_of(places, parent)?;
+    let Some(near) = jump_of(places, parent)? else { return Ok(parent.number) };
     let far = jump_of(places, &near)?;
-    Ok(if parent.depth - near.depth == near.depth - far.depth {
-        far.number
-    } else {
-        parent.number
-    })
+    let far = far.as_deref().unwrap_or(&near);
+    Ok(if parent.depth - near.depth == near.depth - far.depth { far.number } else { parent.number })
 }
 
-fn jump_of(places: &impl Places, place: &Place) -> Result<Place> {
+/// The jump ancestor; `None` for a root.
+fn jump_of(places: &impl Places, place: &Place) -> Result<Option<Arc<Place>>> {
     if place.jump == place.number {
-        return Ok(place.clone());
+        return Ok(None);
     }
     let jump = places.place(place.jump)?;
     // A damaged pointer must not send the walk in circles.
     if jump.depth >= place.depth {
-        return Err(Error::corrupt(
-            "place",
-            format!("jump of entry {} leads down", place.number),
-        ));
+        return Err(Error::corrupt("place", format!("jump of entry {} leads down", place.number)));
     }
-    Ok(jump)
+    Ok(Some(jump))
+}
+
+/// The parent; `None` for a root.
+fn parent_of(places: &impl Places, place: &Place) -> Result<Option<Arc<Place>>> {
+    let Some(number) = place.parent else { return Ok(None) };
+    let parent = places.place(number)?;
+    if parent.depth >= place.depth {
+        let detail = format!("parent of entry {} leads down", place.number);
+        return Err(Error::corrupt("place", detail));
+    }
+    Ok(Some(parent))
 }
 
 /// The oldest ancestor-or-self of `from` of which `holds`, which must be false, then true, on the way
 /// down from the root. `None` where it does not even hold of `from`.
 fn oldest(
     places: &impl Places,
-    from: &Place,
+    from: &Arc<Place>,
     holds: impl Fn(&Place) -> bool,
-) -> Result<Option<Place>> {
+) -> Result<Option<Arc<Place>>> {
     if !holds(from) {
         return Ok(None);
     }
-    let mut at = from.clone();
-    while let Some(parent) = at.parent {
-        let jump = jump_of(places, &at)?;
-        if jump.number != at.number && holds(&jump) {
+    let mut at = Arc::clone(from);
+    loop {
+        if let Some(jump) = jump_of(places, &at)?
+            && holds(&jump)
+        {
             at = jump;
             continue;
         }
-        let parent = places.place(parent)?;
-        if parent.depth >= at.depth {
-            return Err(Error::corrupt(
-                "place",
-                format!("parent of entry {} leads down", at.number),
-            ));
+        match parent_of(places, &at)? {
+            Some(parent) if holds(&parent) => at = parent,
+            _ => return Ok(Some(at)),
         }
-        if !holds(&parent) {
-            break;
-        }
-        at = parent;
     }
-    Ok(Some(at))
 }
 
 /// The ancestor-or-self of `from` at `depth`.
-pub(crate) fn at_depth(places: &impl Places, from: &Place, depth: u64) -> Result<Option<Place>> {
+pub(crate) fn at_depth(
+    places: &impl Places,
+    from: &Arc<Place>,
+    depth: u64,
+) -> Result<Option<Arc<Place>>> {
+    if from.depth < depth {
+        return Ok(None);
+    }
     oldest(places, from, |place| place.depth >= depth)
-        .map(|found| found.filter(|place| place.depth == depth))
 }
 
 /// Whether `ancestor` is an ancestor-or-self of `of`.
-pub(crate) fn is_ancestor(places: &impl Places, ancestor: &Place, of: &Place) -> Result<bool> {
+pub(crate) fn is_ancestor(places: &impl Places, ancestor: &Place, of: &Arc<Place>) -> Result<bool> {
     let there = at_depth(places, of, ancestor.depth)?;
     Ok(there.is_some_and(|place| place.number == ancestor.number))
 }
 
 /// The deepest common ancestor-or-self.
-fn common(places: &impl Places, one: &Place, other: &Place) -> Result<Option<Place>> {
+fn common(
+    places: &impl Places,
+    one: &Arc<Place>,
+    other: &Arc<Place>,
+) -> Result<Option<Arc<Place>>> {
     let depth = one.depth.min(other.depth);
-    let (Some(mut one), Some(mut other)) = (
-        at_depth(places, one, depth)?,
-        at_depth(places, other, depth)?,
-    ) else {
-        return Ok(None);
-    };
+    let level = (at_depth(places, one, depth)?, at_depth(places, other, depth)?);
+    let (Some(mut one), Some(mut other)) = level else { return Ok(None) };
     while one.number != other.number {
-        let (Some(one_up), Some(other_up)) = (one.parent, other.parent) else {
-            return Ok(None);
+        // Equal depths have jumps of equal depth: where these differ, all between differ too.
+        let jumps = (jump_of(places, &one)?, jump_of(places, &other)?);
+        let up = match jumps {
+            (Some(one), Some(other)) if one.number != other.number => (Some(one), Some(other)),
+            _ => (parent_of(places, &one)?, parent_of(places, &other)?),
         };
-        let (one_jump, other_jump) = (jump_of(places, &one)?, jump_of(places, &other)?);
-        // Equal depths have equal jump depths, so both leap or both step.
-        if one_jump.number == other_jump.number || one_jump.depth == one.depth {
-            (one, other) = (places.place(one_up)?, places.place(other_up)?);
-        } else {
-            (one, other) = (one_jump, other_jump);
-        }
+        let (Some(one_up), Some(other_up)) = up else { return Ok(None) };
+        (one, other) = (one_up, other_up);
     }
     Ok(Some(one))
 }
@@ -110,17 +115,17 @@ fn common(places: &impl Places, one: &Place, other: &Place) -> Result<Option<Pla
 /// Answers one question about the ancestors of `of`.
 pub(crate) fn seek(
     places: &impl Places,
-    of: &Place,
+    of: &Arc<Place>,
     question: &Seek,
-    resolve: impl Fn(&Id) -> Result<Place>,
-) -> Result<Option<Place>> {
+    resolve: impl Fn(&Id) -> Result<Arc<Place>>,
+) -> Result<Option<Arc<Place>>> {
     match question {
         Seek::Depth(depth) => at_depth(places, of, *depth),
         Seek::Turn(0) => Ok(None),
         Seek::Turn(turn) => oldest(places, of, |place| place.turn >= *turn),
-        Seek::TokensAtMost(tokens) => oldest(places, of, |place| {
-            of.tokens_through - place.tokens_before() <= *tokens
-        }),
+        Seek::TokensAtMost(tokens) => {
+            oldest(places, of, |place| of.tokens_through - place.tokens_before() <= *tokens)
+        }
         Seek::Entry(id) => {
             let entry = resolve(id)?;
             Ok(is_ancestor(places, &entry, of)?.then_some(entry))

@@ -1,10 +1,6 @@
 //! The conformance suite: what every [`Store`] must do, as functions over a factory of empty stores. An
 //! implementation's test calls [`all`]; each check panics with what it expected and found.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a suite of tests speaks by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a suite of tests speaks by panicking")]
 
 use std::future::Future;
 use std::sync::Arc;
@@ -44,21 +40,13 @@ where
 
 fn session(store: &Arc<dyn Store>, name: &str) -> Session {
     // Nonces of their own: equal entries of two sessions would be one.
-    let seed = name
-        .bytes()
-        .fold(7, |seed, byte| seed * 31 + u64::from(byte));
+    let seed = name.bytes().fold(7, |seed, byte| seed * 31 + u64::from(byte));
     Session::new(Arc::clone(store), name, Sources::fixed(seed))
 }
 
 fn said(session: &Session, kind: Kind, text: &str) -> Draft {
-    let role = if kind == Kind::Assistant {
-        Role::Assistant
-    } else {
-        Role::User
-    };
-    session
-        .draft(kind, Message::text(role, text).body())
-        .tokens(10)
+    let role = if kind == Kind::Assistant { Role::Assistant } else { Role::User };
+    session.draft(kind, Message::text(role, text).body()).tokens(10)
 }
 
 async fn append(session: &Session, draft: Draft) -> Id {
@@ -69,24 +57,14 @@ async fn talk(session: &Session, turns: usize) -> Vec<Id> {
     let mut ids = Vec::new();
     for turn in 0..turns {
         ids.push(append(session, said(session, Kind::User, &format!("ask {turn}"))).await);
-        ids.push(
-            append(
-                session,
-                said(session, Kind::Assistant, &format!("answer {turn}")),
-            )
-            .await,
-        );
+        ids.push(append(session, said(session, Kind::Assistant, &format!("answer {turn}"))).await);
     }
     ids
 }
 
 async fn clean(store: &Arc<dyn Store>) {
     let report = store.verify().await.unwrap();
-    assert!(
-        report.problems.is_empty(),
-        "verify found {:?}",
-        report.problems
-    );
+    assert!(report.problems.is_empty(), "verify found {:?}", report.problems);
 }
 
 async fn replayed(session: &Session) -> Vec<Id> {
@@ -115,10 +93,7 @@ async fn append_moves_the_head_and_replay_walks_it(store: Arc<dyn Store>) {
     assert_eq!(first.entry.envelope().parent, None);
     assert_eq!(second.entry.envelope().parent, Some(ids[0]));
     let body = first.entry.body().unwrap();
-    assert_eq!(
-        Message::from_body(body).unwrap(),
-        Message::text(Role::User, "ask 0")
-    );
+    assert_eq!(Message::from_body(body).unwrap(), Message::text(Role::User, "ask 0"));
     clean(&store).await;
 }
 
@@ -126,18 +101,12 @@ async fn a_change_is_all_or_nothing(store: Arc<dyn Store>) {
     let one = session(&store, "one");
     let good = said(&one, Kind::User, "good");
     let orphan = said(&one, Kind::User, "orphan").under(Some(Id::from_bytes([9; 32])));
-    let error = one
-        .append_all(vec![good.clone(), orphan], Expect::Any)
-        .await
-        .unwrap_err();
+    let error = one.append_all(vec![good.clone(), orphan], Expect::Any).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(one.info().await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(store.stats().await.unwrap().entries, 0);
     let next = said(&one, Kind::Assistant, "next");
-    let committed = one
-        .append_all(vec![good, next], Expect::Empty)
-        .await
-        .unwrap();
+    let committed = one.append_all(vec![good, next], Expect::Empty).await.unwrap();
     assert_eq!(replayed(&one).await, committed.ids);
     clean(&store).await;
 }
@@ -145,9 +114,8 @@ async fn a_change_is_all_or_nothing(store: Arc<dyn Store>) {
 async fn of_equal_expectations_one_wins(store: Arc<dyn Store>) {
     let one = session(&store, "one");
     let head = append(&one, said(&one, Kind::User, "start")).await;
-    let rivals: Vec<Draft> = (0..16)
-        .map(|n| said(&one, Kind::Assistant, &format!("rival {n}")))
-        .collect();
+    let rivals: Vec<Draft> =
+        (0..16).map(|n| said(&one, Kind::Assistant, &format!("rival {n}"))).collect();
     let mut winners = 0;
     for rival in rivals {
         match one.append(rival, Expect::Head(head)).await {
@@ -170,14 +138,8 @@ async fn a_retry_is_a_no_op_also_after_the_branch_moved_on(store: Arc<dyn Store>
     let head = append(&one, said(&one, Kind::User, "on")).await;
     for (retried, before) in [(draft, first), (aliased, second)] {
         let again = one.append(retried, Expect::Head(root)).await.unwrap();
-        assert_eq!(
-            (again.ids, again.added, again.journal),
-            (before.ids, 0, None)
-        );
-        assert_eq!(
-            (again.head, one.head().await.unwrap()),
-            (Some(head), Some(head))
-        );
+        assert_eq!((again.ids, again.added, again.journal), (before.ids, 0, None));
+        assert_eq!((again.head, one.head().await.unwrap()), (Some(head), Some(head)));
     }
     assert_eq!(store.stats().await.unwrap().entries, 4);
     clean(&store).await;
@@ -188,29 +150,19 @@ async fn an_alias_names_one_content(store: Arc<dyn Store>) {
     let id = append(&one, said(&one, Kind::User, "one").alias("a")).await;
     assert_eq!(store.with_alias("one", "a").await.unwrap(), Some(id));
     assert_eq!(store.with_alias("one", "b").await.unwrap(), None);
-    let error = one
-        .append(said(&one, Kind::User, "two").alias("a"), Expect::Any)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, Error::AliasTaken { existing, .. } if existing == id),
-        "{error}"
-    );
+    let error =
+        one.append(said(&one, Kind::User, "two").alias("a"), Expect::Any).await.unwrap_err();
+    assert!(matches!(error, Error::AliasTaken { existing, .. } if existing == id), "{error}");
     let other = session(&store, "other");
     let elsewhere = append(&other, said(&other, Kind::User, "two").alias("a")).await;
-    assert_eq!(
-        store.with_alias("other", "a").await.unwrap(),
-        Some(elsewhere)
-    );
+    assert_eq!(store.with_alias("other", "a").await.unwrap(), Some(elsewhere));
     clean(&store).await;
 }
 
 async fn rewind_fork_switch_and_undo(store: Arc<dyn Store>) {
     let one = session(&store, "one");
     let ids = talk(&one, 3).await;
-    one.rewind(Some(ids[1]), Expect::Head(ids[5]))
-        .await
-        .unwrap();
+    one.rewind(Some(ids[1]), Expect::Head(ids[5])).await.unwrap();
     assert_eq!(replayed(&one).await, ids[..2]);
     let other = append(&one, said(&one, Kind::User, "another way")).await;
     assert_eq!(replayed(&one).await, [&ids[..2], &[other]].concat());
@@ -234,10 +186,7 @@ async fn rewind_fork_switch_and_undo(store: Arc<dyn Store>) {
     for _ in 0..6 {
         one.undo().await.unwrap();
     }
-    assert_eq!(
-        (one.head().await.unwrap(), replayed(&fork).await.len()),
-        (None, 5)
-    );
+    assert_eq!((one.head().await.unwrap(), replayed(&fork).await.len()), (None, 5));
     assert_eq!(one.undo().await.unwrap_err().kind(), ErrorKind::NotFound);
     clean(&store).await;
 }
@@ -249,35 +198,16 @@ async fn what_breaks_a_rule_is_refused_and_writes_nothing(store: Arc<dyn Store>)
     let unknown = Id::from_bytes([3; 32]);
     let note = || one.draft(Kind::Note, Body::new("text", "x"));
     let bad = [
-        (
-            said(&one, Kind::User, "x").under(Some(unknown)),
-            ErrorKind::NotFound,
-        ),
-        (
-            one.draft(Kind::SystemPrompt, Body::new("text", "x")),
-            ErrorKind::Invalid,
-        ),
+        (said(&one, Kind::User, "x").under(Some(unknown)), ErrorKind::NotFound),
+        (one.draft(Kind::SystemPrompt, Body::new("text", "x")), ErrorKind::Invalid),
         (note().slot("s"), ErrorKind::Invalid),
         (note().calls(["c"]), ErrorKind::Invalid),
         (note().answers(["c"]), ErrorKind::Invalid),
         (note().alias(""), ErrorKind::Invalid),
-        (
-            one.draft(Kind::Pin, Body::new("text", "")),
-            ErrorKind::Invalid,
-        ),
-        (
-            one.draft(Kind::Pin, Body::new("text", "")).target(unknown),
-            ErrorKind::NotFound,
-        ),
-        (
-            one.draft(Kind::Pin, Body::new("text", "")).target(stray),
-            ErrorKind::Invalid,
-        ),
-        (
-            one.draft(Kind::Compaction, Body::new("text", ""))
-                .target(stray),
-            ErrorKind::Invalid,
-        ),
+        (one.draft(Kind::Pin, Body::new("text", "")), ErrorKind::Invalid),
+        (one.draft(Kind::Pin, Body::new("text", "")).target(unknown), ErrorKind::NotFound),
+        (one.draft(Kind::Pin, Body::new("text", "")).target(stray), ErrorKind::Invalid),
+        (one.draft(Kind::Compaction, Body::new("text", "")).target(stray), ErrorKind::Invalid),
     ];
     for (draft, kind) in bad {
         let error = one.append(draft, Expect::Any).await.unwrap_err();
@@ -285,28 +215,17 @@ async fn what_breaks_a_rule_is_refused_and_writes_nothing(store: Arc<dyn Store>)
     }
     for name in ["", "a\nb"] {
         let nameless = session(&store, name);
-        let error = nameless
-            .append(said(&nameless, Kind::User, "x"), Expect::Any)
-            .await
-            .unwrap_err();
+        let error =
+            nameless.append(said(&nameless, Kind::User, "x"), Expect::Any).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     }
     assert_eq!(
-        one.rewind(Some(unknown), Expect::Any)
-            .await
-            .unwrap_err()
-            .kind(),
+        one.rewind(Some(unknown), Expect::Any).await.unwrap_err().kind(),
         ErrorKind::NotFound
     );
+    assert_eq!(one.switch("no").await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(
-        one.switch("no").await.unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
-    assert_eq!(
-        (
-            one.head().await.unwrap(),
-            store.stats().await.unwrap().entries
-        ),
+        (one.head().await.unwrap(), store.stats().await.unwrap().entries),
         (Some(ids[1]), 3)
     );
     clean(&store).await;
@@ -323,10 +242,7 @@ async fn limits_hold_at_the_limit_and_one_past_it(store: Arc<dyn Store>) {
             one.draft(Kind::Note, Body::new(name(limits::NAME_BYTES + past), "x")),
             one.draft(
                 Kind::Note,
-                Body::new(
-                    "zeros",
-                    vec![0; usize::try_from(limits::BODY_BYTES + past).unwrap()],
-                ),
+                Body::new("zeros", vec![0; usize::try_from(limits::BODY_BYTES + past).unwrap()]),
             ),
         ];
         for draft in drafts {
@@ -357,10 +273,8 @@ async fn ancestors_are_found(store: Arc<dyn Store>) {
         Seek::Common(ids[79]),
     ]);
     let found = store.seek(head, &questions).await.unwrap();
-    let found: Vec<Option<Id>> = found
-        .into_iter()
-        .map(|place| place.map(|place| place.id))
-        .collect();
+    let found: Vec<Option<Id>> =
+        found.into_iter().map(|place| place.map(|place| place.id)).collect();
     let mut expected: Vec<Option<Id>> = path.iter().copied().map(Some).collect();
     expected.extend((0..16).map(|turn| Some(ids[2 * turn])));
     expected.extend((0..20_usize).map(|n| n.checked_sub(1).map(|n| path[path.len() - 1 - n])));
@@ -374,25 +288,15 @@ async fn ancestors_are_found(store: Arc<dyn Store>) {
 
 async fn a_compaction_replaces_what_it_covers(store: Arc<dyn Store>) {
     let one = session(&store, "one");
-    let prompt = append(
-        &one,
-        said(&one, Kind::SystemPrompt, "be brief").slot("main"),
-    )
-    .await;
+    let prompt = append(&one, said(&one, Kind::SystemPrompt, "be brief").slot("main")).await;
     let ids = talk(&one, 5).await;
-    let compaction = |kept: Id| {
-        one.draft(Kind::Compaction, Body::new("text", "sum"))
-            .tokens(3)
-            .target(kept)
-    };
+    let compaction =
+        |kept: Id| one.draft(Kind::Compaction, Body::new("text", "sum")).tokens(3).target(kept);
     let summary = append(&one, compaction(ids[6])).await;
     let later = append(&one, said(&one, Kind::User, "and now")).await;
     let context = one.context().await.unwrap();
-    let shown: Vec<(Id, Source)> = context
-        .items
-        .iter()
-        .map(|item| (item.stored.entry.id(), item.source))
-        .collect();
+    let shown: Vec<(Id, Source)> =
+        context.items.iter().map(|item| (item.stored.entry.id(), item.source)).collect();
     let kept = ids[6..].iter().map(|id| (*id, Source::Kept));
     let expected: Vec<(Id, Source)> = [(prompt, Source::Pin), (summary, Source::Summary)]
         .into_iter()
@@ -401,14 +305,8 @@ async fn a_compaction_replaces_what_it_covers(store: Arc<dyn Store>) {
         .collect();
     assert_eq!(shown, expected);
     assert_eq!(context.tokens, 10 + 3 + 4 * 10 + 10);
-    let again = one
-        .append(compaction(ids[6]), Expect::Any)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(again, Error::Superseded { by } if by == summary),
-        "{again}"
-    );
+    let again = one.append(compaction(ids[6]), Expect::Any).await.unwrap_err();
+    assert!(matches!(again, Error::Superseded { by } if by == summary), "{again}");
     append(&one, compaction(ids[8])).await;
     // Rewinding across a compaction undoes it.
     one.rewind(Some(ids[9]), Expect::Any).await.unwrap();
@@ -422,28 +320,12 @@ async fn listings_page(store: Arc<dyn Store>) {
         talk(&session, 1).await;
     }
     let after = store.sessions(Some("a"), 1).await.unwrap();
-    assert_eq!(
-        after
-            .iter()
-            .map(|info| info.name.as_str())
-            .collect::<Vec<_>>(),
-        ["b"]
-    );
+    assert_eq!(after.iter().map(|info| info.name.as_str()).collect::<Vec<_>>(), ["b"]);
     let scanned = store.scan(Some("b"), 0, 10).await.unwrap();
-    assert!(
-        scanned
-            .iter()
-            .all(|stored| stored.place.session == after[0].number)
-    );
-    assert_eq!(
-        (scanned.len(), store.scan(None, 4, 10).await.unwrap().len()),
-        (2, 2)
-    );
+    assert!(scanned.iter().all(|stored| stored.place.session == after[0].number));
+    assert_eq!((scanned.len(), store.scan(None, 4, 10).await.unwrap().len()), (2, 2));
     let rows = store.journal(2, 3).await.unwrap();
-    assert_eq!(
-        rows.iter().map(|row| row.number).collect::<Vec<_>>(),
-        [2, 3, 4]
-    );
+    assert_eq!(rows.iter().map(|row| row.number).collect::<Vec<_>>(), [2, 3, 4]);
     let id = scanned[0].entry.id();
     let prefix = id.to_string()[..10].parse().unwrap();
     assert_eq!(store.with_prefix(prefix, 5).await.unwrap(), [id]);
@@ -451,17 +333,10 @@ async fn listings_page(store: Arc<dyn Store>) {
         session: "b".to_owned(),
         presence: Presence::Existing,
         entries: vec![],
-        moves: vec![Move {
-            branch: None,
-            expect: Expect::Any,
-            to: To::Removed,
-        }],
+        moves: vec![Move { branch: None, expect: Expect::Any, to: To::Removed }],
         activate: None,
         reason: Reason::Rewind,
         at_ms: 0,
     };
-    assert_eq!(
-        store.commit(away).await.unwrap_err().kind(),
-        ErrorKind::Invalid
-    );
+    assert_eq!(store.commit(away).await.unwrap_err().kind(), ErrorKind::Invalid);
 }

@@ -65,11 +65,7 @@ pub enum Form {
 impl Context {
     /// The context of an empty session.
     pub fn empty() -> Self {
-        Self {
-            head: None,
-            tokens: 0,
-            items: Vec::new(),
-        }
+        Self { head: None, tokens: 0, items: Vec::new() }
     }
 
     /// What a model is given at `head`. O(kept).
@@ -79,32 +75,19 @@ impl Context {
     pub async fn at(store: &dyn Store, head: Id) -> Result<Self> {
         let measure = store.measure(head).await?;
         let tail = store.tail(head).await?;
-        Ok(Self {
-            head: Some(head),
-            tokens: measure.tokens,
-            items: arrange(tail),
-        })
+        Ok(Self { head: Some(head), tokens: measure.tokens, items: arrange(tail) })
     }
 }
 
 fn arrange(tail: Tail) -> Vec<Item> {
-    let Tail {
-        compaction,
-        lifted,
-        entries,
-    } = tail;
+    let Tail { compaction, lifted, entries } = tail;
     let mut items = Vec::with_capacity(lifted.len() + entries.len() + 1);
     let has_place = |run: Vec<Stored>| {
         run.into_iter()
             .filter(|stored| stored.place.kind.has_place_in_context())
             .collect::<Vec<_>>()
     };
-    lay(
-        &has_place(lifted),
-        Unanswered::Interrupted,
-        |_| Source::Pin,
-        &mut items,
-    );
+    lay(&has_place(lifted), Unanswered::Interrupted, |_| Source::Pin, &mut items);
     let landed_at = compaction.as_ref().map_or(0, |stored| stored.place.depth);
     items.extend(compaction.map(|stored| Item {
         stored,
@@ -112,11 +95,7 @@ fn arrange(tail: Tail) -> Vec<Item> {
         form: Form::Verbatim,
     }));
     let source = |stored: &Stored| {
-        if stored.place.depth < landed_at {
-            Source::Kept
-        } else {
-            Source::Later
-        }
+        if stored.place.depth < landed_at { Source::Kept } else { Source::Later }
     };
     lay(&has_place(entries), Unanswered::Open, source, &mut items);
     items
@@ -149,21 +128,13 @@ fn lay(
     let mut laid = vec![false; run.len()];
     let mut put = |index: usize, form: Form| {
         let stored = run[index].clone();
-        items.push(Item {
-            source: source(&stored),
-            stored,
-            form,
-        });
+        items.push(Item { source: source(&stored), stored, form });
     };
     for index in 0..run.len() {
         if std::mem::replace(&mut laid[index], true) {
             continue;
         }
-        let form = if pairing.late[index] {
-            Form::LateResult
-        } else {
-            Form::Verbatim
-        };
+        let form = if pairing.late[index] { Form::LateResult } else { Form::Verbatim };
         put(index, form);
         // Assistants whose results are still to be laid; more join when one result answers several.
         let mut callers = vec![index];

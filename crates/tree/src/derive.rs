@@ -1,6 +1,8 @@
 //! Derives the place of an entry from its parent's place and its own envelope: the one definition of
 //! everything that is carried along a path, used when an entry is appended and when it is verified.
 
+use std::sync::Arc;
+
 use crate::ancestry::{self, Places};
 use crate::encode::short_hash;
 use crate::entry::{Envelope, Kind};
@@ -28,7 +30,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) envelope: &'a Envelope,
     pub(crate) tokens: u32,
     /// The entry its envelope's target names, where it names one that must be there.
-    pub(crate) target: Option<Place>,
+    pub(crate) target: Option<Arc<Place>>,
 }
 
 /// Short hash under which an alias is found in its tree.
@@ -55,17 +57,13 @@ pub(crate) fn needs_target(kind: Kind) -> bool {
 /// `Invalid` or `Conflict` where the entry breaks a rule of its path.
 pub(crate) fn place(
     above: &impl Above,
-    parent: Option<&Place>,
+    parent: Option<&Arc<Place>>,
     facts: &Facts<'_>,
 ) -> Result<Place> {
     let envelope = facts.envelope;
     let kind = envelope.kind;
     let counts = kind.has_place_in_context();
-    let tokens = if counts || kind == Kind::Compaction {
-        facts.tokens
-    } else {
-        0
-    };
+    let tokens = if counts || kind == Kind::Compaction { facts.tokens } else { 0 };
     let turns_before = parent.map_or(0, |parent| parent.turn);
     let tokens_before = parent.map_or(0, |parent| parent.tokens_through);
     let mut place = Place {
@@ -74,15 +72,10 @@ pub(crate) fn place(
         parent: parent.map(|parent| parent.number),
         session: facts.session,
         previous_in_session: facts.previous_in_session,
-        alias: envelope
-            .alias
-            .as_deref()
-            .map(|alias| alias_hash(facts.tree, alias)),
+        alias: envelope.alias.as_deref().map(|alias| alias_hash(facts.tree, alias)),
         kind,
         depth: parent.map_or(0, |parent| parent.depth + 1),
-        jump: parent.map_or(Ok(facts.number), |parent| {
-            ancestry::jump_under(above, parent)
-        })?,
+        jump: parent.map_or(Ok(facts.number), |parent| ancestry::jump_under(above, parent))?,
         turn: turns_before + u64::from(kind == Kind::User),
         tokens,
         tokens_through: tokens_before + if counts { u64::from(tokens) } else { 0 },
@@ -94,11 +87,11 @@ pub(crate) fn place(
     match kind {
         Kind::SystemPrompt => place.pins = Some(place.number),
         Kind::Pin | Kind::Unpin => {
-            check_on_path(above, parent, facts.target.as_ref())?;
+            check_on_path(above, parent, facts.target.as_deref())?;
             place.pins = Some(place.number);
         }
         Kind::Compaction => {
-            place.cut = Some(cut(above, parent, &place, facts.target.as_ref())?);
+            place.cut = Some(cut(above, parent, &place, facts.target.as_deref())?);
             place.compaction = Some(place.number);
         }
         _ => {}
@@ -107,7 +100,11 @@ pub(crate) fn place(
 }
 
 /// Calls open after an entry: a user entry closes all, a result the ones it answers.
-fn open_after(parent: Option<&Place>, by: Number, envelope: &Envelope) -> Result<Vec<OpenCall>> {
+fn open_after(
+    parent: Option<&Arc<Place>>,
+    by: Number,
+    envelope: &Envelope,
+) -> Result<Vec<OpenCall>> {
     let mut open = match parent {
         Some(parent) if envelope.kind != Kind::User => parent.open.clone(),
         _ => Vec::new(),
@@ -118,17 +115,14 @@ fn open_after(parent: Option<&Place>, by: Number, envelope: &Envelope) -> Result
             open.remove(at);
         }
     }
-    open.extend(envelope.calls.iter().map(|call| OpenCall {
-        call: call_hash(call),
-        by,
-    }));
+    open.extend(envelope.calls.iter().map(|call| OpenCall { call: call_hash(call), by }));
     limits::within("open tool calls", limits::OPEN_CALLS, open.len())?;
     Ok(open)
 }
 
 fn check_on_path(
     above: &impl Places,
-    parent: Option<&Place>,
+    parent: Option<&Arc<Place>>,
     target: Option<&Place>,
 ) -> Result<()> {
     let on_path = match (parent, target) {
@@ -139,59 +133,43 @@ fn check_on_path(
         return Ok(());
     }
     let target = target.map_or_else(|| "none".to_owned(), |target| target.id.to_string());
-    Err(Error::invalid(
-        "target",
-        format!("{target} is not an ancestor of the entry"),
-    ))
+    Err(Error::invalid("target", format!("{target} is not an ancestor of the entry")))
 }
 
 fn cut(
     above: &impl Above,
-    parent: Option<&Place>,
+    parent: Option<&Arc<Place>>,
     own: &Place,
     target: Option<&Place>,
 ) -> Result<Cut> {
     let (first_kept, depth, covered_tokens, covered_turns) = if let Some(first) = target {
         check_on_path(above, parent, target)?;
         let before = first.parent.map(|number| above.place(number)).transpose()?;
-        if !first.may_be_first_kept(before.as_ref()) {
+        if !first.may_be_first_kept(before.as_deref()) {
             return Err(Error::invalid(
                 "cut",
                 format!("it would part a tool call from its result at {}", first.id),
             ));
         }
-        (
-            first.number,
-            first.depth,
-            first.tokens_before(),
-            first.turns_before(),
-        )
+        (first.number, first.depth, first.tokens_before(), first.turns_before())
     } else {
         if parent.is_some_and(|parent| !parent.open.is_empty()) {
-            return Err(Error::invalid(
-                "cut",
-                "nothing is kept while a tool call is open",
-            ));
+            return Err(Error::invalid("cut", "nothing is kept while a tool call is open"));
         }
         (own.number, own.depth, own.tokens_through, own.turn)
     };
-    let superseded = parent
-        .and_then(|parent| parent.compaction)
-        .map(|number| above.place(number));
+    let superseded = parent.and_then(|parent| parent.compaction).map(|number| above.place(number));
     let older = superseded.transpose()?;
-    if let Some((older, cut)) = older
-        .as_ref()
-        .and_then(|older| Some((older, older.cut.as_ref()?)))
+    if let Some((older, cut)) = older.as_ref().and_then(|older| Some((older, older.cut.as_ref()?)))
         && depth <= cut.first_kept_depth
     {
         return Err(Error::Superseded { by: older.id });
     }
-    let active = active_at(above, parent, older.as_ref())?;
+    let active = active_at(above, parent, older.as_deref())?;
     limits::within("active pins", limits::ACTIVE_PINS, active.len())?;
     let lifted = parent.map_or(Ok(vec![]), |parent| lifted(above, parent, &active, depth))?;
-    let tokens = lifted
-        .iter()
-        .map(|number| above.place(*number).map(|place| u64::from(place.tokens)));
+    let tokens =
+        lifted.iter().map(|number| above.place(*number).map(|place| u64::from(place.tokens)));
     let lifted_tokens = tokens.sum::<Result<u64>>()?;
     Ok(Cut {
         first_kept,
@@ -207,7 +185,7 @@ fn cut(
 /// Pins and prompts active after `parent`: those of the compaction before, and what changed since.
 fn active_at(
     above: &impl Above,
-    parent: Option<&Place>,
+    parent: Option<&Arc<Place>>,
     older: Option<&Place>,
 ) -> Result<Vec<Active>> {
     let mut changes = Vec::new();
@@ -217,32 +195,21 @@ fn active_at(
         if older.is_some_and(|older| place.depth < older.depth) {
             break;
         }
-        next = place
-            .parent
-            .map(|number| above.place(number))
-            .transpose()?
-            .and_then(|up| up.pins);
+        next = place.parent.map(|number| above.place(number)).transpose()?.and_then(|up| up.pins);
         changes.push(number);
     }
-    let mut active = older
-        .and_then(|older| older.cut.as_ref())
-        .map_or(vec![], |cut| cut.active.clone());
+    let mut active =
+        older.and_then(|older| older.cut.as_ref()).map_or(vec![], |cut| cut.active.clone());
     for number in changes.into_iter().rev() {
         let envelope = above.envelope(number)?;
         if let Some(slot) = envelope.slot.as_deref().map(slot_hash) {
             active.retain(|known| known.slot != Some(slot));
-            active.push(Active {
-                entry: number,
-                slot: Some(slot),
-            });
+            active.push(Active { entry: number, slot: Some(slot) });
         } else if let Some(target) = envelope.target {
             let target = above.number_of(&target)?;
             active.retain(|known| known.slot.is_some() || known.entry != target);
             if envelope.kind == Kind::Pin {
-                active.push(Active {
-                    entry: target,
-                    slot: None,
-                });
+                active.push(Active { entry: target, slot: None });
             }
         }
     }
@@ -253,7 +220,7 @@ fn active_at(
 /// What of `active` is covered, each with the rest of its call group, in path order.
 fn lifted(
     above: &impl Above,
-    parent: &Place,
+    parent: &Arc<Place>,
     active: &[Active],
     first_kept_depth: u64,
 ) -> Result<Vec<Number>> {
@@ -273,19 +240,15 @@ fn lifted(
 }
 
 /// The entries whose calls belong to the group of `place`: itself, or those that a result answers.
-fn callers(above: &impl Above, place: &Place) -> Result<Vec<Place>> {
+fn callers(above: &impl Above, place: &Arc<Place>) -> Result<Vec<Arc<Place>>> {
     if place.kind != Kind::ToolResult {
-        return Ok(vec![place.clone()]);
+        return Ok(vec![Arc::clone(place)]);
     }
     let Some(parent) = place.parent.map(|number| above.place(number)).transpose()? else {
         return Ok(vec![]);
     };
-    let answers: Vec<u64> = above
-        .envelope(place.number)?
-        .answers
-        .iter()
-        .map(|id| call_hash(id))
-        .collect();
+    let answers: Vec<u64> =
+        above.envelope(place.number)?.answers.iter().map(|id| call_hash(id)).collect();
     let mut numbers: Vec<Number> = parent
         .open
         .iter()
@@ -293,26 +256,19 @@ fn callers(above: &impl Above, place: &Place) -> Result<Vec<Place>> {
         .map(|open| open.by)
         .collect();
     numbers.dedup();
-    numbers
-        .into_iter()
-        .map(|number| above.place(number))
-        .collect()
+    numbers.into_iter().map(|number| above.place(number)).collect()
 }
 
 /// The results of a caller's calls on the path to `below`, up to where the last one is closed.
 fn results(
     above: &impl Above,
-    below: &Place,
+    below: &Arc<Place>,
     caller: &Place,
     end_depth: u64,
 ) -> Result<Vec<Number>> {
     let mut found = Vec::new();
-    let calls: Vec<u64> = above
-        .envelope(caller.number)?
-        .calls
-        .iter()
-        .map(|id| call_hash(id))
-        .collect();
+    let calls: Vec<u64> =
+        above.envelope(caller.number)?.calls.iter().map(|id| call_hash(id)).collect();
     if calls.is_empty() {
         return Ok(found);
     }

@@ -31,8 +31,7 @@ fn commit_parts(nonce: &[u8], format: &[u8], bytes: &[u8]) -> Commitment {
     let mut hash = blake3::Hasher::new();
     hash.update(CONTENT_DOMAIN).update(nonce);
     hash.update(&short_len(format.len())).update(format);
-    hash.update(&(bytes.len() as u64).to_le_bytes())
-        .update(bytes);
+    hash.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
     Commitment(*hash.finalize().as_bytes())
 }
 
@@ -43,9 +42,7 @@ pub(crate) fn entry_id(envelope: &Envelope, commitment: &Commitment) -> Id {
 
 fn id_of_parts(envelope: &[u8], commitment: &Commitment) -> Id {
     let mut hash = blake3::Hasher::new();
-    hash.update(ENTRY_DOMAIN)
-        .update(envelope)
-        .update(&commitment.0);
+    hash.update(ENTRY_DOMAIN).update(envelope).update(&commitment.0);
     Id::from_bytes(*hash.finalize().as_bytes())
 }
 
@@ -167,27 +164,15 @@ pub(crate) fn unframe(
     }
     let flags = flags.filter(|flags| flags & !(FLAG_ERASED | FLAG_COMPRESSED) == 0);
     let flags = flags.ok_or_else(|| broken("flags missing or unknown"))?;
-    let envelope_bytes = reader
-        .len_and_bytes()
-        .ok_or_else(|| broken("envelope cut short"))?;
+    let envelope_bytes = reader.len_and_bytes().ok_or_else(|| broken("envelope cut short"))?;
     let envelope = read_envelope(envelope_bytes).ok_or_else(|| broken("envelope unreadable"))?;
     let (commitment, content) = if flags & FLAG_ERASED != 0 {
-        let kept = reader
-            .array()
-            .map(Commitment)
-            .ok_or_else(|| broken("commitment cut short"))?;
+        let kept = reader.array().map(Commitment).ok_or_else(|| broken("commitment cut short"))?;
         (kept, Content::Erased { commitment: kept })
     } else {
-        let nonce = reader
-            .array()
-            .map(Nonce)
-            .ok_or_else(|| broken("nonce cut short"))?;
-        let format = reader
-            .text()
-            .ok_or_else(|| broken("body format unreadable"))?;
-        let len = reader
-            .len()
-            .ok_or_else(|| broken("body length cut short"))?;
+        let nonce = reader.array().map(Nonce).ok_or_else(|| broken("nonce cut short"))?;
+        let format = reader.text().ok_or_else(|| broken("body format unreadable"))?;
+        let len = reader.len().ok_or_else(|| broken("body length cut short"))?;
         if len as u64 > limits::BODY_BYTES {
             return Err(broken("body over the limit"));
         }
@@ -200,13 +185,7 @@ pub(crate) fn unframe(
             return Err(broken("body of another length"));
         }
         let commitment = commit_parts(&nonce.0, format.as_bytes(), &body);
-        (
-            commitment,
-            Content::Whole {
-                nonce,
-                body: Body::new(format, body),
-            },
-        )
+        (commitment, Content::Whole { nonce, body: Body::new(format, body) })
     };
     let id = id_of_parts(envelope_bytes, &commitment);
     if id != *expected {
@@ -222,10 +201,7 @@ pub(crate) fn unframe(
 pub(crate) fn frame_envelope(bytes: &[u8]) -> Result<Envelope> {
     let mut reader = Reader { rest: bytes };
     let version = reader.u8();
-    let envelope = reader
-        .u8()
-        .and_then(|_| reader.len_and_bytes())
-        .and_then(read_envelope);
+    let envelope = reader.u8().and_then(|_| reader.len_and_bytes()).and_then(read_envelope);
     envelope
         .filter(|_| version == Some(FRAME_VERSION))
         .ok_or_else(|| Error::corrupt("entry", "envelope unreadable"))
@@ -283,10 +259,7 @@ impl<'a> Reader<'a> {
         String::from_utf8(self.bytes(usize::from(len))?.to_vec()).ok()
     }
 
-    #[allow(
-        clippy::option_option,
-        reason = "the outer one is the reader's end of input"
-    )]
+    #[allow(clippy::option_option, reason = "the outer one is the reader's end of input")]
     fn option<T>(&mut self, value: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         match self.u8()? {
             0 => Some(None),
@@ -312,10 +285,9 @@ pub(crate) fn unpack<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> R
     let config = bincode::config::standard().with_limit::<{ 16 << 20 }>();
     match bincode::serde::decode_from_slice(bytes, config) {
         Ok((value, read)) if read == bytes.len() => Ok(value),
-        Ok((_, read)) => Err(Error::corrupt(
-            what,
-            format!("{} bytes after its end", bytes.len() - read),
-        )),
+        Ok((_, read)) => {
+            Err(Error::corrupt(what, format!("{} bytes after its end", bytes.len() - read)))
+        }
         Err(cause) => Err(Error::corrupt(what, format!("undecodable: {cause}"))),
     }
 }
@@ -360,9 +332,7 @@ mod tests {
     #[test]
     fn an_erased_entry_keeps_its_id() {
         let entry = whole(Envelope::new(Kind::User, 5), b"secret");
-        let Content::Whole { nonce, body } = entry.content() else {
-            panic!("whole")
-        };
+        let Content::Whole { nonce, body } = entry.content() else { panic!("whole") };
         let erased = Entry::erased(entry.envelope().clone(), commitment(nonce, body));
         assert_eq!(erased.id(), entry.id());
         let bytes = frame(&erased, |_| None);

@@ -58,27 +58,18 @@ impl Kind {
     pub fn code(self) -> u16 {
         match self {
             Self::Unknown(code) => code,
-            known => KINDS
-                .iter()
-                .find(|row| row.0 == known)
-                .map_or(0, |row| row.1),
+            known => KINDS.iter().find(|row| row.0 == known).map_or(0, |row| row.1),
         }
     }
 
     /// The kind of a code; codes of newer versions are [`Kind::Unknown`].
     pub fn from_code(code: u16) -> Self {
-        KINDS
-            .iter()
-            .find(|row| row.1 == code)
-            .map_or(Self::Unknown(code), |row| row.0)
+        KINDS.iter().find(|row| row.1 == code).map_or(Self::Unknown(code), |row| row.0)
     }
 
     /// Its name, as the command line and `--json` write it.
     pub fn name(self) -> &'static str {
-        KINDS
-            .iter()
-            .find(|row| row.0 == self)
-            .map_or("unknown", |row| row.2)
+        KINDS.iter().find(|row| row.0 == self).map_or("unknown", |row| row.2)
     }
 
     /// The kind of a name.
@@ -180,21 +171,9 @@ impl Envelope {
 
     /// Limits and the rules that need no other entry.
     pub(crate) fn check(&self) -> Result<()> {
-        limits::within(
-            "tool calls in one entry",
-            limits::CALLS_PER_ENTRY,
-            self.calls.len(),
-        )?;
-        limits::within(
-            "tool answers in one entry",
-            limits::CALLS_PER_ENTRY,
-            self.answers.len(),
-        )?;
-        let names = self
-            .calls
-            .iter()
-            .chain(&self.answers)
-            .map(|call| ("tool call id", call));
+        limits::within("tool calls in one entry", limits::CALLS_PER_ENTRY, self.calls.len())?;
+        limits::within("tool answers in one entry", limits::CALLS_PER_ENTRY, self.answers.len())?;
+        let names = self.calls.iter().chain(&self.answers).map(|call| ("tool call id", call));
         let names = names
             .chain(self.alias.iter().map(|alias| ("alias", alias)))
             .chain(self.slot.iter().map(|slot| ("slot", slot)));
@@ -243,10 +222,7 @@ pub struct Body {
 impl Body {
     /// A body in a named format.
     pub fn new(format: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
-        Self {
-            format: format.into(),
-            bytes: bytes.into(),
-        }
+        Self { format: format.into(), bytes: bytes.into() }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -305,30 +281,18 @@ impl Entry {
     /// Makes an entry and computes its id.
     pub fn new(envelope: Envelope, nonce: Nonce, body: Body) -> Self {
         let id = encode::entry_id(&envelope, &encode::commitment(&nonce, &body));
-        Self {
-            id,
-            envelope,
-            content: Content::Whole { nonce, body },
-        }
+        Self { id, envelope, content: Content::Whole { nonce, body } }
     }
 
     /// An entry whose body was erased: the same id, from the commitment that was kept.
     pub fn erased(envelope: Envelope, commitment: Commitment) -> Self {
         let id = encode::entry_id(&envelope, &commitment);
-        Self {
-            id,
-            envelope,
-            content: Content::Erased { commitment },
-        }
+        Self { id, envelope, content: Content::Erased { commitment } }
     }
 
     /// An entry whose id the decoder has just recomputed from the same content.
     pub(crate) fn verified(id: Id, envelope: Envelope, content: Content) -> Self {
-        Self {
-            id,
-            envelope,
-            content,
-        }
+        Self { id, envelope, content }
     }
 
     /// The content address.
@@ -390,14 +354,7 @@ impl Draft {
     /// A draft with a whole envelope, whose `parent` is set when it lands.
     pub fn with(envelope: Envelope, nonce: Nonce, body: Body) -> Self {
         let commitment = encode::commitment(&nonce, &body);
-        Self {
-            parent: Parent::Previous,
-            envelope,
-            nonce,
-            body,
-            commitment,
-            tokens: 0,
-        }
+        Self { parent: Parent::Previous, envelope, nonce, body, commitment, tokens: 0 }
     }
 
     /// Fixes the parent, and with it the id.
@@ -461,31 +418,15 @@ impl Draft {
 
     /// The id it has under `parent`. Costs one hash of the envelope, never of the body.
     pub fn id_under(&self, parent: Option<Id>) -> Id {
-        encode::entry_id(
-            &Envelope {
-                parent,
-                ..self.envelope.clone()
-            },
-            &self.commitment,
-        )
+        encode::entry_id(&Envelope { parent, ..self.envelope.clone() }, &self.commitment)
     }
 
     /// The entry it becomes under `parent`. Costs one hash of the envelope, never of the body.
     pub fn entry_under(&self, parent: Option<Id>) -> Entry {
-        let envelope = Envelope {
-            parent,
-            ..self.envelope.clone()
-        };
+        let envelope = Envelope { parent, ..self.envelope.clone() };
         let id = encode::entry_id(&envelope, &self.commitment);
-        let content = Content::Whole {
-            nonce: self.nonce,
-            body: self.body.clone(),
-        };
-        Entry {
-            id,
-            envelope,
-            content,
-        }
+        let content = Content::Whole { nonce: self.nonce, body: self.body.clone() };
+        Entry { id, envelope, content }
     }
 
     pub(crate) fn check(&self) -> Result<()> {

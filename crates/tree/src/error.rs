@@ -160,30 +160,20 @@ impl Error {
 
     /// An entry that is not in the store.
     pub fn no_entry(id: &Id) -> Self {
-        Self::NotFound {
-            what: "entry",
-            name: id.to_string(),
-        }
+        Self::NotFound { what: "entry", name: id.to_string() }
     }
 
     /// A request that breaks a rule.
     pub fn invalid(what: &'static str, why: impl Into<String>) -> Self {
-        Self::Invalid {
-            what,
-            why: why.into(),
-        }
+        Self::Invalid { what, why: why.into() }
     }
 
     /// Damage found in stored bytes.
     pub fn corrupt(what: &'static str, detail: impl Into<String>) -> Self {
-        Self::Corrupt {
-            what,
-            detail: detail.into(),
-        }
+        Self::Corrupt { what, detail: detail.into() }
     }
 }
 
 fn holder(pid: Option<u32>) -> String {
-    pid.map(|pid| format!(" by process {pid}"))
-        .unwrap_or_default()
+    pid.map(|pid| format!(" by process {pid}")).unwrap_or_default()
 }

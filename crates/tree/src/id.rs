@@ -117,11 +117,7 @@ impl Prefix {
         let mut bytes = [0; Id::BYTES];
         for (at, byte) in bytes.iter_mut().enumerate() {
             let nibble = |n: usize| {
-                if n < self.digits {
-                    self.nibbles[n]
-                } else {
-                    rest
-                }
+                if n < self.digits { self.nibbles[n] } else { rest }
             };
             *byte = nibble(2 * at) << 4 | nibble(2 * at + 1);
         }
@@ -153,12 +149,10 @@ impl FromStr for Prefix {
 
 fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -171,10 +165,7 @@ mod tests {
         for digits in 1..=64 {
             let prefix: Prefix = id.to_string()[..digits].parse().unwrap();
             assert!(prefix.matches(&id));
-            assert_eq!(
-                prefix.lowest().to_string()[..digits],
-                id.to_string()[..digits]
-            );
+            assert_eq!(prefix.lowest().to_string()[..digits], id.to_string()[..digits]);
         }
         assert!(!"ac".parse::<Prefix>().unwrap().matches(&id));
     }

@@ -38,10 +38,7 @@
 
 #![cfg_attr(
     not(feature = "redb"),
-    allow(
-        dead_code,
-        reason = "the rules of the tree wait for a store that runs them"
-    )
+    allow(dead_code, reason = "the rules of the tree wait for a store that runs them")
 )]
 
 mod ancestry;

@@ -25,11 +25,7 @@ pub const PAGE: usize = 10_000;
 /// Refuses `found` over `limit`.
 pub(crate) fn within(what: &'static str, limit: u64, found: usize) -> Result<()> {
     let found = found as u64;
-    if found > limit {
-        Err(Error::TooLarge { what, limit, found })
-    } else {
-        Ok(())
-    }
+    if found > limit { Err(Error::TooLarge { what, limit, found }) } else { Ok(()) }
 }
 
 /// Refuses names that are empty, over [`NAME_BYTES`], or hold control characters.
@@ -39,16 +35,10 @@ pub(crate) fn within(what: &'static str, limit: u64, found: usize) -> Result<()>
 pub fn check_name(what: &'static str, name: &str) -> Result<()> {
     within(what, NAME_BYTES, name.len())?;
     if name.is_empty() {
-        return Err(Error::invalid(
-            what,
-            "expected at least one character, found none",
-        ));
+        return Err(Error::invalid(what, "expected at least one character, found none"));
     }
     match name.chars().find(|c| c.is_control()) {
-        Some(control) => Err(Error::invalid(
-            what,
-            format!("control character {control:?} in it"),
-        )),
+        Some(control) => Err(Error::invalid(what, format!("control character {control:?} in it"))),
         None => Ok(()),
     }
 }

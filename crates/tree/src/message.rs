@@ -109,9 +109,7 @@ pub struct Usage {
 impl Usage {
     /// Size of the prompt.
     pub fn prompt(&self) -> u64 {
-        self.input
-            .saturating_add(self.cached)
-            .saturating_add(self.created)
+        self.input.saturating_add(self.cached).saturating_add(self.created)
     }
 }
 
@@ -136,13 +134,7 @@ pub struct Message {
 impl Message {
     /// A message of given parts.
     pub fn new(role: Role, parts: Vec<Part>) -> Self {
-        Self {
-            role,
-            parts,
-            model: None,
-            usage: None,
-            stop: None,
-        }
+        Self { role, parts, model: None, usage: None, stop: None }
     }
 
     /// A message of one text.
@@ -240,10 +232,7 @@ fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
 
 fn from_json<T: for<'de> Deserialize<'de>>(body: &Body, format: &'static str) -> Result<T> {
     if body.format != format {
-        return Err(Error::invalid(
-            "body",
-            format!("expected {format}, found {}", body.format),
-        ));
+        return Err(Error::invalid("body", format!("expected {format}, found {}", body.format)));
     }
     serde_json::from_slice(&body.bytes)
         .map_err(|cause| Error::invalid("body", format!("not JSON of {format}: {cause}")))

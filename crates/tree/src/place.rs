@@ -93,11 +93,7 @@ impl Place {
 
     /// Sum of the tokens of its proper ancestors.
     pub fn tokens_before(&self) -> u64 {
-        let own = if self.kind.has_place_in_context() {
-            self.tokens
-        } else {
-            0
-        };
+        let own = if self.kind.has_place_in_context() { self.tokens } else { 0 };
         self.tokens_through - u64::from(own)
     }
 
@@ -138,20 +134,12 @@ impl Measure {
             ),
             _ => (head.tokens_through, head.turn),
         };
-        Self {
-            head,
-            tokens,
-            turns,
-            compaction,
-        }
+        Self { head, tokens, turns, compaction }
     }
 
     /// Depth of the first entry that stands verbatim in the context, lifted ones not counted.
     pub fn first_visible_depth(&self) -> u64 {
-        let cut = self
-            .compaction
-            .as_ref()
-            .and_then(|place| place.cut.as_ref());
+        let cut = self.compaction.as_ref().and_then(|place| place.cut.as_ref());
         cut.map_or(0, |cut| cut.first_kept_depth)
     }
 }

@@ -25,11 +25,7 @@ pub struct Session {
 impl Session {
     /// A handle on the session of that name, which comes to be with its first entry.
     pub fn new(store: Arc<dyn Store>, name: impl Into<String>, sources: Sources) -> Self {
-        Self {
-            store,
-            name: name.into(),
-            sources,
-        }
+        Self { store, name: name.into(), sources }
     }
 
     /// Its name.
@@ -90,16 +86,7 @@ impl Session {
         } else {
             To::Last
         };
-        self.commit(
-            Reason::Append,
-            entries,
-            vec![Move {
-                branch: None,
-                expect,
-                to,
-            }],
-        )
-        .await
+        self.commit(Reason::Append, entries, vec![Move { branch: None, expect, to }]).await
     }
 
     /// Moves the active branch to another entry, or before the first one. Nothing is removed.
@@ -110,15 +97,7 @@ impl Session {
         let to = to.map_or(To::Nothing, To::Entry);
         let change = Change {
             presence: Presence::Existing,
-            ..self.change(
-                Reason::Rewind,
-                vec![],
-                vec![Move {
-                    branch: None,
-                    expect,
-                    to,
-                }],
-            )
+            ..self.change(Reason::Rewind, vec![], vec![Move { branch: None, expect, to }])
         };
         self.store.commit(change).await
     }
@@ -128,21 +107,12 @@ impl Session {
     /// # Errors
     /// `Conflict` where the branch exists, `NotFound` for an unknown entry.
     pub async fn fork_branch(&self, branch: &str, at: Id) -> Result<Committed> {
-        let taken = self
-            .store
-            .branches(&self.name, None, crate::limits::PAGE)
-            .await?;
+        let taken = self.store.branches(&self.name, None, crate::limits::PAGE).await?;
         if taken.iter().any(|known| known.name == branch) {
-            return Err(Error::Exists {
-                what: "branch",
-                name: branch.to_owned(),
-            });
+            return Err(Error::Exists { what: "branch", name: branch.to_owned() });
         }
-        let to_branch = Move {
-            branch: Some(branch.to_owned()),
-            expect: Expect::Empty,
-            to: To::Entry(at),
-        };
+        let to_branch =
+            Move { branch: Some(branch.to_owned()), expect: Expect::Empty, to: To::Entry(at) };
         let change = Change {
             presence: Presence::Existing,
             activate: Some(branch.to_owned()),
@@ -156,19 +126,10 @@ impl Session {
     /// # Errors
     /// `Conflict` where the session exists, `NotFound` for an unknown entry.
     pub async fn fork_session(&self, name: &str, at: Id) -> Result<Self> {
-        let fork = Self {
-            name: name.to_owned(),
-            ..self.clone()
-        };
-        let bound = Move {
-            branch: None,
-            expect: Expect::Empty,
-            to: To::Entry(at),
-        };
-        let change = Change {
-            presence: Presence::New,
-            ..fork.change(Reason::Fork, vec![], vec![bound])
-        };
+        let fork = Self { name: name.to_owned(), ..self.clone() };
+        let bound = Move { branch: None, expect: Expect::Empty, to: To::Entry(at) };
+        let change =
+            Change { presence: Presence::New, ..fork.change(Reason::Fork, vec![], vec![bound]) };
         self.store.commit(change).await?;
         Ok(fork)
     }
@@ -192,12 +153,8 @@ impl Session {
     /// # Errors
     /// `NotFound` for an unknown entry.
     pub async fn label(&self, entry: Id, name: &str) -> Result<Committed> {
-        let body = Label {
-            name: name.to_owned(),
-        }
-        .body();
-        self.append(self.draft(Kind::Record, body).target(entry), Expect::Any)
-            .await
+        let body = Label { name: name.to_owned() }.body();
+        self.append(self.draft(Kind::Record, body).target(entry), Expect::Any).await
     }
 
     /// Takes back the newest change of heads that was not taken back yet. Entries stay.
@@ -222,20 +179,13 @@ impl Session {
         let change = Change {
             presence: Presence::Existing,
             activate: row.activated.as_ref().map(|(before, _)| before.clone()),
-            ..self.change(
-                Reason::Undo(row.number),
-                vec![],
-                row.moves.iter().map(back).collect(),
-            )
+            ..self.change(Reason::Undo(row.number), vec![], row.moves.iter().map(back).collect())
         };
         self.store.commit(change).await
     }
 
     async fn newest_undoable(&self) -> Result<JournalRow> {
-        let nothing = || Error::NotFound {
-            what: "undo",
-            name: self.name.clone(),
-        };
+        let nothing = || Error::NotFound { what: "undo", name: self.name.clone() };
         let mut number = Some(self.info().await?.journal);
         while let Some(at) = number {
             let row = self.store.journal(at, 1).await?.pop().ok_or_else(nothing)?;
@@ -316,11 +266,7 @@ impl Replay {
 
     /// The path to `head`; `None` replays nothing.
     pub fn new(store: Arc<dyn Store>, head: Option<Id>) -> Self {
-        Self {
-            store,
-            head,
-            next_depth: 0,
-        }
+        Self { store, head, next_depth: 0 }
     }
 
     /// The next entries, root side first; empty at the end.

@@ -21,10 +21,7 @@ impl Sources {
         clock: impl Fn() -> i64 + Send + Sync + 'static,
         random: impl Fn(&mut [u8]) + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            clock: Arc::new(clock),
-            random: Arc::new(random),
-        }
+        Self { clock: Arc::new(clock), random: Arc::new(random) }
     }
 
     /// The operating system's clock and generator: the one place a library reads them, and only for
@@ -33,23 +30,15 @@ impl Sources {
     /// # Panics
     /// The generator does where the operating system gives no randomness.
     #[cfg(feature = "redb")]
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the caller asks for the system's clock"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "the caller asks for the system's clock")]
     pub fn system() -> Self {
         let clock = || {
             let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            since.map_or(0, |since| {
-                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-            })
+            since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
         };
         // A system without randomness cannot promise that an erased body is unguessable.
         let random = |buffer: &mut [u8]| {
-            assert!(
-                getrandom::fill(buffer).is_ok(),
-                "the operating system gives no randomness"
-            );
+            assert!(getrandom::fill(buffer).is_ok(), "the operating system gives no randomness");
         };
         Self::new(clock, random)
     }

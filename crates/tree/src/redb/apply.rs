@@ -3,7 +3,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::cache::Caches;
 use super::fault::Fault;
 use super::index::{Index, Merging};
 use super::overlay::{New, Overlay};
@@ -17,34 +19,21 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
 use crate::limits;
 use crate::place::{Number, Place};
-use crate::store::{Change, Committed, Expect, HeadMove, JournalRow, MAIN, Move, Presence, To};
+use crate::store::{
+    Change, Committed, Expect, HeadMove, JournalRow, MAIN, Move, Presence, Stored, To,
+};
 
 /// Checks of a change that need no store: done by the caller, before the queue.
 pub(super) fn check(change: &Change) -> Result<()> {
     limits::check_name("session name", &change.session)?;
-    limits::within(
-        "entries in one change",
-        limits::ENTRIES_PER_CHANGE,
-        change.entries.len(),
-    )?;
-    limits::within(
-        "moves in one change",
-        limits::MOVES_PER_CHANGE,
-        change.moves.len(),
-    )?;
-    let bytes = change
-        .entries
-        .iter()
-        .map(|draft| draft.body().bytes.len())
-        .sum();
+    limits::within("entries in one change", limits::ENTRIES_PER_CHANGE, change.entries.len())?;
+    limits::within("moves in one change", limits::MOVES_PER_CHANGE, change.moves.len())?;
+    let bytes = change.entries.iter().map(|draft| draft.body().bytes.len()).sum();
     limits::within("bodies of one change in bytes", limits::CHANGE_BYTES, bytes)?;
     for draft in &change.entries {
         draft.check()?;
     }
-    let branches = change
-        .moves
-        .iter()
-        .filter_map(|moved| moved.branch.as_ref());
+    let branches = change.moves.iter().filter_map(|moved| moved.branch.as_ref());
     for branch in branches.chain(&change.activate) {
         limits::check_name("branch name", branch)?;
     }
@@ -63,13 +52,18 @@ pub(super) struct Applier<'t, 'w> {
     pub(super) tables: WriteTables<'t>,
     pub(super) counters: Counters,
     pub(super) index: &'w Index,
+    pub(super) caches: &'w Caches,
     pub(super) merging: &'w mut Merging,
+    /// What this group has appended so far.
+    pub(super) appended: Vec<Stored>,
 }
 
 /// What a group of changes came to.
 pub(super) struct Applied {
     pub(super) answers: Vec<Result<Committed>>,
     pub(super) counters: Counters,
+    /// The entries that are new.
+    pub(super) appended: Vec<Stored>,
     /// How far the merged index reaches, where this group completed a merge.
     pub(super) indexed: Option<Number>,
 }
@@ -110,17 +104,12 @@ impl Applier<'_, '_> {
         let mut indexed = None;
         if self.counters != before {
             let entries = self.counters.entries;
-            indexed = self
-                .index
-                .merge_slice(self.merging, &mut self.tables, entries)?;
+            let appended = self.appended.len();
+            indexed = self.index.merge_slice(self.merging, &mut self.tables, entries, appended)?;
             self.counters.indexed = indexed.unwrap_or(self.counters.indexed);
             self.tables.put_counters(&self.counters)?;
         }
-        Ok(Applied {
-            answers,
-            counters: self.counters,
-            indexed,
-        })
+        Ok(Applied { answers, counters: self.counters, appended: self.appended, indexed })
     }
 
     /// Applies `change`, or refuses it with nothing written.
@@ -143,6 +132,7 @@ impl Applier<'_, '_> {
         let overlay = Overlay {
             tables: &self.tables,
             index: self.index,
+            caches: self.caches,
             entries: self.counters.entries,
             new: RefCell::default(),
             new_ids: RefCell::default(),
@@ -154,11 +144,7 @@ impl Applier<'_, '_> {
             None => self.tables.head(session.number, &session.active)?.flatten(),
         };
         let (ids, retry) = self.entries(change, &session, base, &overlay)?;
-        let moves = if retry {
-            Vec::new()
-        } else {
-            moves(change, &heads, &ids, &overlay)?
-        };
+        let moves = if retry { Vec::new() } else { moves(change, &heads, &ids, &overlay)? };
         let activated = activation(change, &session, &moves, &self.tables)?;
         let (branch, head) = match (moves.first(), heads.first()) {
             (Some((moved, _)), _) => (moved.branch.clone(), moved.to),
@@ -166,44 +152,26 @@ impl Applier<'_, '_> {
             (None, None) => (session.active.clone(), overlay.id_of(base)?),
         };
         let new = overlay.new.into_inner();
-        let committed = Committed {
-            ids,
-            added: new.len(),
-            branch,
-            head,
-            journal: None,
-        };
-        Ok(Plan {
-            session,
-            created,
-            new,
-            moves,
-            activated,
-            committed,
-            retry,
-        })
+        let committed = Committed { ids, added: new.len(), branch, head, journal: None };
+        Ok(Plan { session, created, new, moves, activated, committed, retry })
     }
 
     /// The session, or the row a new one starts with.
     fn session(&self, change: &Change, overlay: &Overlay<'_, '_>) -> Result<(SessionRow, bool)> {
         let known = self.tables.session_named(&change.session)?;
         match (known, change.presence) {
-            (Some(_), Presence::New) => Err(Error::Exists {
-                what: "session",
-                name: change.session.clone(),
-            }),
+            (Some(_), Presence::New) => {
+                Err(Error::Exists { what: "session", name: change.session.clone() })
+            }
             (Some(row), _) => Ok((row, false)),
-            (None, Presence::Existing) => Err(Error::NotFound {
-                what: "session",
-                name: change.session.clone(),
-            }),
+            (None, Presence::Existing) => {
+                Err(Error::NotFound { what: "session", name: change.session.clone() })
+            }
             (None, _) => {
                 let number = self.counters.sessions;
                 // A session bound to an entry that is there shares the aliases of its tree.
                 let tree = match change.moves.first() {
-                    Some(Move {
-                        to: To::Entry(id), ..
-                    }) => match overlay.find(id)? {
+                    Some(Move { to: To::Entry(id), .. }) => match overlay.find(id)? {
                         Some(place) => self.tables.session_at(place.session)?.tree,
                         None => number,
                     },
@@ -232,10 +200,7 @@ impl Applier<'_, '_> {
     /// Name, presence and head of each branch that the change moves.
     fn heads(&self, change: &Change, session: &SessionRow) -> Result<Vec<Head>> {
         let head = |moved: &Move| {
-            let branch = moved
-                .branch
-                .clone()
-                .unwrap_or_else(|| session.active.clone());
+            let branch = moved.branch.clone().unwrap_or_else(|| session.active.clone());
             let head = self.tables.head(session.number, &branch)?;
             Ok((branch, head.is_some(), head.flatten()))
         };
@@ -267,7 +232,7 @@ impl Applier<'_, '_> {
                 all_there = false;
                 let new =
                     self.derive(draft, above.as_ref(), session, previous_in_session, overlay)?;
-                let place = new.place.clone();
+                let place = Arc::clone(&new.place);
                 previous_in_session = Some(place.number);
                 overlay.new_ids.borrow_mut().insert(place.id, place.number);
                 overlay.new.borrow_mut().insert(place.number, new);
@@ -282,7 +247,7 @@ impl Applier<'_, '_> {
     fn derive(
         &self,
         draft: &Draft,
-        above: Option<&Place>,
+        above: Option<&Arc<Place>>,
         session: &SessionRow,
         previous_in_session: Option<Number>,
         overlay: &Overlay<'_, '_>,
@@ -305,7 +270,7 @@ impl Applier<'_, '_> {
             target,
         };
         let place = derive::place(overlay, above, &facts)?;
-        Ok(New { entry, place })
+        Ok(New { entry: Arc::new(entry), place: Arc::new(place) })
     }
 
     fn write(
@@ -321,9 +286,10 @@ impl Applier<'_, '_> {
         for (number, New { entry, place }) in new {
             let frame = encode::frame(entry, shrink::compress);
             self.counters.stored_bytes += frame.len() as u64;
-            let row = encode::pack(place)?;
+            let row = encode::pack(&**place)?;
             self.insert(*number, &frame, &row)?;
             self.index.insert(self.merging, place);
+            self.appended.push(Stored { place: Place::clone(place), entry: Arc::clone(entry) });
             session.first_entry.get_or_insert(*number);
             session.last_entry = Some(*number);
         }
@@ -366,9 +332,7 @@ impl Applier<'_, '_> {
     ) -> Result<(), Fault> {
         let key = head_key(session.number, &moved.branch);
         if moved.exists {
-            self.tables
-                .heads
-                .insert(key.as_slice(), head_value(to).as_slice())?;
+            self.tables.heads.insert(key.as_slice(), head_value(to).as_slice())?;
         } else {
             self.tables.heads.remove(key.as_slice())?;
         }
@@ -389,9 +353,7 @@ impl Applier<'_, '_> {
         session.last_journal = row.number;
         session.journal_root = encode::chained(&session.journal_root, &bytes);
         if created {
-            self.tables
-                .names
-                .insert(session.name.as_bytes(), session.number)?;
+            self.tables.names.insert(session.name.as_bytes(), session.number)?;
             self.counters.sessions += 1;
         }
         self.tables.put_session(&session)
@@ -410,10 +372,7 @@ fn moves(
     let mut moves: Vec<(HeadMove, Option<Number>)> = Vec::with_capacity(heads.len());
     for (wanted, (branch, existed, head)) in change.moves.iter().zip(heads) {
         if moves.iter().any(|(moved, _)| moved.branch == *branch) {
-            return Err(Error::invalid(
-                "change",
-                format!("branch {branch:?} moves twice"),
-            ));
+            return Err(Error::invalid("change", format!("branch {branch:?} moves twice")));
         }
         let from = overlay.id_of(*head)?;
         let as_expected = match wanted.expect {
@@ -439,13 +398,7 @@ fn moves(
         };
         let number = to.map(|id| overlay.number_of(&id)).transpose()?;
         let exists = wanted.to != To::Removed;
-        let moved = HeadMove {
-            branch: branch.clone(),
-            existed: *existed,
-            exists,
-            from,
-            to,
-        };
+        let moved = HeadMove { branch: branch.clone(), existed: *existed, exists, from, to };
         moves.push((moved, number));
     }
     Ok(moves)
@@ -469,10 +422,7 @@ fn activation(
     if !there {
         return Err(match moved {
             Some(_) => Error::invalid("change", format!("branch {active:?} is active and stays")),
-            None => Error::NotFound {
-                what: "branch",
-                name: active.clone(),
-            },
+            None => Error::NotFound { what: "branch", name: active.clone() },
         });
     }
     Ok((*active != session.active).then(|| (session.active.clone(), active.clone())))

@@ -2,6 +2,7 @@
 //! on after each. Its report is the only thing it makes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use redb::ReadableTableMetadata;
 
@@ -9,7 +10,8 @@ use super::fault::Fault;
 use super::index::Which;
 use super::shrink;
 use super::snapshot::Snapshot;
-use super::tables::{SessionRow, WithIds, id_hash, index_key, lengths, read_head};
+use super::tables::{SessionRow, id_hash, index_key, lengths, read_head};
+use crate::ancestry::Places;
 use crate::derive::{self, Facts};
 use crate::encode;
 use crate::error::{Error, Result};
@@ -23,10 +25,7 @@ const PROBLEMS: usize = 10_000;
 
 /// Checks a whole snapshot. O(n) time; memory for the sessions and their branches only.
 pub(super) fn verify(snapshot: &Snapshot) -> Result<Report, Fault> {
-    let mut check = Check {
-        snapshot,
-        report: Report::default(),
-    };
+    let mut check = Check { snapshot, report: Report::default() };
     check.counters()?;
     let sessions = check.sessions()?;
     check.entries(&sessions);
@@ -51,10 +50,7 @@ struct Seen {
 }
 
 impl Check<'_> {
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "names are numbers and short strings"
-    )]
+    #[allow(clippy::needless_pass_by_value, reason = "names are numbers and short strings")]
     fn problem(&mut self, what: &str, name: impl std::fmt::Display, detail: impl Into<String>) {
         if self.report.problems.len() < PROBLEMS {
             let (what, name, detail) = (what.to_owned(), name.to_string(), detail.into());
@@ -64,19 +60,11 @@ impl Check<'_> {
 
     fn counters(&mut self) -> Result<(), Fault> {
         let counters = self.snapshot.counters.clone();
-        let expected = [
-            counters.entries,
-            counters.entries,
-            counters.journal_rows,
-            counters.sessions,
-        ];
+        let expected =
+            [counters.entries, counters.entries, counters.journal_rows, counters.sessions];
         for ((table, rows), expected) in lengths(&self.snapshot.tables)?.into_iter().zip(expected) {
             if rows != expected {
-                self.problem(
-                    "counter",
-                    table,
-                    format!("counted {expected}, found {rows} rows"),
-                );
+                self.problem("counter", table, format!("counted {expected}, found {rows} rows"));
             }
         }
         let merged = self.snapshot.tables.ids.len()?;
@@ -146,52 +134,32 @@ impl Check<'_> {
         let tables = &self.snapshot.tables;
         let place = tables.place_at(number)?;
         let entry = encode::unframe(tables.frame_at(number)?.bytes(), &place.id, shrink::expand)?;
-        let parent = place
-            .parent
-            .map(|number| tables.place_at(number))
-            .transpose()?;
+        let parent = place.parent.map(|number| self.snapshot.place(number)).transpose()?;
         if parent.as_ref().map(|parent| parent.id) != entry.envelope().parent {
-            self.problem(
-                "place",
-                place.id,
-                "its parent's number is not that of its parent",
-            );
+            self.problem("place", place.id, "its parent's number is not that of its parent");
         }
         if place.parent.is_some_and(|parent| parent >= number) {
             self.problem("place", place.id, "its parent does not come before it");
             return Ok(place);
         }
-        let find = |id: &Id| -> Result<Place> {
+        let find = |id: &Id| -> Result<Arc<Place>> {
             let found = self.snapshot.find(id).map_err(Error::from)?;
             found.ok_or_else(|| Error::no_entry(id))
         };
-        let target = entry
-            .envelope()
-            .target
-            .filter(|_| derive::needs_target(place.kind));
-        let above = WithIds {
-            tables,
-            number_of: |id: &Id| find(id).map(|place| place.number),
-        };
+        let target = entry.envelope().target.filter(|_| derive::needs_target(place.kind));
         let facts = Facts {
             number,
             id: entry.id(),
             session: place.session,
             previous_in_session: newest.get(&place.session).and_then(|(_, last)| *last),
-            tree: sessions
-                .get(&place.session)
-                .map_or(u64::MAX, |seen| seen.row.tree),
+            tree: sessions.get(&place.session).map_or(u64::MAX, |seen| seen.row.tree),
             envelope: entry.envelope(),
             tokens: place.tokens,
             target: target.map(|id| find(&id)).transpose()?,
         };
-        let derived = derive::place(&above, parent.as_ref(), &facts)?;
+        let derived = derive::place(self.snapshot, parent.as_ref(), &facts)?;
         if derived != place {
-            self.problem(
-                "place",
-                place.id,
-                "what is carried along the path is not what follows",
-            );
+            self.problem("place", place.id, "what is carried along the path is not what follows");
         }
         if number >= self.snapshot.counters.indexed {
             let key = index_key(id_hash(&place.id), number);
@@ -262,11 +230,8 @@ impl Check<'_> {
         seen.root = encode::chained(&seen.root, bytes);
         seen.last_journal = Some(row.number);
         seen.entries += row.entries;
-        seen.last_entry = row
-            .entries
-            .checked_sub(1)
-            .map(|last| row.first_entry + last)
-            .or(seen.last_entry);
+        seen.last_entry =
+            row.entries.checked_sub(1).map(|last| row.first_entry + last).or(seen.last_entry);
         let mut broken = Vec::new();
         for moved in &row.moves {
             let before = seen.heads.get(&moved.branch);
@@ -283,18 +248,10 @@ impl Check<'_> {
             seen.active = Some(active.clone());
         }
         if !follows {
-            self.problem(
-                "journal",
-                row.number,
-                "does not follow the row before it of its session",
-            );
+            self.problem("journal", row.number, "does not follow the row before it of its session");
         }
         for branch in broken {
-            self.problem(
-                "journal",
-                row.number,
-                format!("moves branch {branch:?} from elsewhere"),
-            );
+            self.problem("journal", row.number, format!("moves branch {branch:?} from elsewhere"));
         }
     }
 
@@ -302,57 +259,25 @@ impl Check<'_> {
     fn heads(&mut self, seen: &Seen) -> Result<(), Fault> {
         let name = seen.row.name.clone();
         let mut stored = BTreeMap::new();
-        let (from, to) = (
-            seen.row.number.to_be_bytes(),
-            (seen.row.number + 1).to_be_bytes(),
-        );
-        for found in self
-            .snapshot
-            .tables
-            .heads
-            .range(from.as_slice()..to.as_slice())?
-        {
+        let (from, to) = (seen.row.number.to_be_bytes(), (seen.row.number + 1).to_be_bytes());
+        for found in self.snapshot.tables.heads.range(from.as_slice()..to.as_slice())? {
             let (key, value) = found?;
             let branch = String::from_utf8_lossy(&key.value()[8..]).into_owned();
             let head = read_head(value.value())?;
-            let head = head
-                .map(|number| self.snapshot.tables.place_at(number))
-                .transpose()?;
+            let head = head.map(|number| self.snapshot.tables.place_at(number)).transpose()?;
             stored.insert(branch, head.map(|place| place.id));
         }
         if stored != seen.heads {
-            self.problem(
-                "head",
-                &name,
-                "the branches are not where the journal left them",
-            );
+            self.problem("head", &name, "the branches are not where the journal left them");
         }
         let row = &seen.row;
-        let counted = (
-            row.branches,
-            row.entries,
-            row.journal_root,
-            Some(row.last_journal),
-        );
-        let found = (
-            stored.len() as u64,
-            seen.entries,
-            seen.root,
-            seen.last_journal,
-        );
+        let counted = (row.branches, row.entries, row.journal_root, Some(row.last_journal));
+        let found = (stored.len() as u64, seen.entries, seen.root, seen.last_journal);
         if counted != found {
             self.problem("session", &name, "its counts are not those of its journal");
         }
-        if seen
-            .active
-            .as_ref()
-            .is_some_and(|active| *active != row.active)
-        {
-            self.problem(
-                "session",
-                &name,
-                "its active branch is not the one of its journal",
-            );
+        if seen.active.as_ref().is_some_and(|active| *active != row.active) {
+            self.problem("session", &name, "its active branch is not the one of its journal");
         }
         Ok(())
     }

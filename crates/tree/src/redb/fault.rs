@@ -42,10 +42,9 @@ impl From<Fault> for Error {
         match fault {
             Fault::Ours(error) => error,
             Fault::Redb(redb::Error::Corrupted(detail)) => Self::corrupt("store file", detail),
-            Fault::Redb(cause) => Self::Storage {
-                detail: cause.to_string(),
-                source: Some(Box::new(cause)),
-            },
+            Fault::Redb(cause) => {
+                Self::Storage { detail: cause.to_string(), source: Some(Box::new(cause)) }
+            }
         }
     }
 }
@@ -57,10 +56,7 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T> {
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(Error::corrupt(
-                "store file",
-                format!("redb gave up: {}", text.unwrap_or_default()),
-            ))
+            Err(Error::corrupt("store file", format!("redb gave up: {}", text.unwrap_or_default())))
         }
     }
 }

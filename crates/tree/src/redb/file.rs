@@ -41,10 +41,7 @@ pub(super) fn open(place: &Place, cache_bytes: usize, sources: &Sources) -> Resu
         Place::Memory => fresh(Box::new(InMemoryBackend::new()), cache_bytes, sources),
         Place::Custom(factory) => {
             let backend = factory().map_err(|cause| storage("opening the backend", cause))?;
-            let is_new = backend
-                .len()
-                .map_err(|cause| storage("reading the length", cause))?
-                == 0;
+            let is_new = backend.len().map_err(|cause| storage("reading the length", cause))? == 0;
             if is_new {
                 fresh(backend, cache_bytes, sources)
             } else {
@@ -58,15 +55,8 @@ fn exists(path: &Path) -> Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_file() => Ok(true),
         Ok(meta) => {
-            let what = if meta.is_dir() {
-                "a directory"
-            } else {
-                "no regular file"
-            };
-            Err(Error::invalid(
-                "store path",
-                format!("{} is {what}", path.display()),
-            ))
+            let what = if meta.is_dir() { "a directory" } else { "no regular file" };
+            Err(Error::invalid("store path", format!("{} is {what}", path.display())))
         }
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(cause) => Err(storage(&format!("looking at {}", path.display()), cause)),
@@ -76,37 +66,25 @@ fn exists(path: &Path) -> Result<bool> {
 fn open_existing(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
-    options
-        .open(path)
-        .map_err(|cause| storage(&format!("opening {}", path.display()), cause))
+    options.open(path).map_err(|cause| storage(&format!("opening {}", path.display()), cause))
 }
 
 fn create(path: &Path, sources: &Sources) -> Result<()> {
     let doing = |what: &str| format!("{what} {}", path.display());
     let mut suffix = [0; 8];
     sources.fill(&mut suffix);
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let temporary = path.with_file_name(format!(".{name}.{:016x}.new", u64::from_le_bytes(suffix)));
     let made = (|| {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options
-            .open(&temporary)
-            .map_err(|cause| storage(&doing("creating"), cause))?;
-        let synced = file
-            .try_clone()
-            .map_err(|cause| storage(&doing("creating"), cause))?;
+        let file = options.open(&temporary).map_err(|cause| storage(&doing("creating"), cause))?;
+        let synced = file.try_clone().map_err(|cause| storage(&doing("creating"), cause))?;
         let backend = guarded(|| Ok(FileBackend::new(file)?))?;
         drop(fresh(Box::new(backend), 1 << 20, sources)?);
-        synced
-            .sync_all()
-            .map_err(|cause| storage(&doing("syncing"), cause))?;
+        synced.sync_all().map_err(|cause| storage(&doing("syncing"), cause))?;
         // A link fails where the name is taken: of two creators one wins, and the other opens that.
         match fs::hard_link(&temporary, path) {
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -123,21 +101,13 @@ fn create(path: &Path, sources: &Sources) -> Result<()> {
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    if cfg!(unix) {
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-    } else {
-        Ok(())
-    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if cfg!(unix) { File::open(parent.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
 }
 
 fn database(backend: Box<dyn StorageBackend>, cache_bytes: usize) -> Result<Database> {
     guarded(|| {
-        Ok(Builder::new()
-            .set_cache_size(cache_bytes)
-            .create_with_backend(Boxed(backend))?)
+        Ok(Builder::new().set_cache_size(cache_bytes).create_with_backend(Boxed(backend))?)
     })
 }
 
@@ -148,12 +118,8 @@ fn fresh(
     sources: &Sources,
 ) -> Result<Database> {
     let database = database(backend, cache_bytes)?;
-    let mut identity = Identity {
-        format: FORMAT,
-        epoch: [0; 16],
-        secret: [0; 32],
-        created_ms: sources.now_ms(),
-    };
+    let mut identity =
+        Identity { format: FORMAT, epoch: [0; 16], secret: [0; 32], created_ms: sources.now_ms() };
     sources.fill(&mut identity.epoch);
     sources.fill(&mut identity.secret);
     guarded(|| {
@@ -172,22 +138,11 @@ fn fresh(
 fn locked(error: Error, path: &Path) -> Error {
     let is_lock = matches!(&error, Error::Storage { source: Some(cause), .. }
         if matches!(cause.downcast_ref::<redb::Error>(), Some(redb::Error::DatabaseAlreadyOpen)));
-    if is_lock {
-        Error::Locked {
-            path: path.to_owned(),
-            pid: read_pid(path),
-        }
-    } else {
-        error
-    }
+    if is_lock { Error::Locked { path: path.to_owned(), pid: read_pid(path) } } else { error }
 }
 
 fn pid_path(path: &Path) -> PathBuf {
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     path.with_file_name(format!(".{name}.pid"))
 }
 
@@ -208,10 +163,7 @@ fn read_pid(path: &Path) -> Option<u32> {
 
 /// An I/O error with what was being done.
 pub(super) fn storage(doing: &str, cause: io::Error) -> Error {
-    Error::Storage {
-        detail: format!("{doing}: {cause}"),
-        source: Some(Box::new(cause)),
-    }
+    Error::Storage { detail: format!("{doing}: {cause}"), source: Some(Box::new(cause)) }
 }
 
 /// redb wants a type of its own; a box of any backend is one.

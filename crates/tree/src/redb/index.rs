@@ -18,6 +18,9 @@ use crate::place::{Number, Place};
 const GENERATION_ENTRIES: usize = 16_384;
 /// Keys merged in one commit: bounds what an append may wait for the merge.
 const SLICE_KEYS: usize = 1_024;
+/// Keys merged for each entry that the same commit appends, so that a merge ends before the next
+/// generation is full.
+const KEYS_PER_ENTRY: usize = 4;
 
 /// Which of the two indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,16 +47,10 @@ impl Generation {
 
     fn insert(&self, place: &Place) {
         let id = index_key(id_hash(&place.id), place.number);
-        self.ids
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id);
+        self.ids.write().unwrap_or_else(PoisonError::into_inner).insert(id);
         if let Some(alias) = place.alias {
             let alias = index_key(alias, place.number);
-            self.aliases
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(alias);
+            self.aliases.write().unwrap_or_else(PoisonError::into_inner).insert(alias);
         }
     }
 }
@@ -97,17 +94,12 @@ impl View {
     ) -> Result<Vec<Number>, Fault> {
         let bounds = (index_key(hash, 0), index_key(hash, Number::MAX));
         let keys = self.range(which, table, bounds, usize::MAX)?;
-        Ok(keys
-            .iter()
-            .map(|key| number_in(key))
-            .collect::<Result<_>>()?)
+        Ok(keys.iter().map(|key| number_in(key)).collect::<Result<_>>()?)
     }
 
     /// Whether an index row for this entry is in memory.
     pub(super) fn holds(&self, which: Which, key: &IndexKey) -> bool {
-        self.generations
-            .iter()
-            .any(|generation| generation.read(which).contains(key))
+        self.generations.iter().any(|generation| generation.read(which).contains(key))
     }
 }
 
@@ -142,18 +134,8 @@ impl Index {
             live.insert(&tables.place_at(number.value())?);
             gathered += 1;
         }
-        let view = View {
-            generations: vec![Arc::new(live)],
-        };
-        Ok((
-            Self {
-                view: RwLock::new(view),
-            },
-            Merging {
-                gathered,
-                merge: None,
-            },
-        ))
+        let view = View { generations: vec![Arc::new(live)] };
+        Ok((Self { view: RwLock::new(view) }, Merging { gathered, merge: None }))
     }
 
     /// The generations, and what `snapshot` makes of the moment, taken together so that no merge falls
@@ -172,12 +154,14 @@ impl Index {
         merging.gathered += 1;
     }
 
-    /// Merges a slice inside a commit; answers how far the index reaches once that is known.
+    /// Merges a slice inside a commit that makes the store hold `entries`, of which `appended` are new;
+    /// answers how far the index reaches once that is known.
     pub(super) fn merge_slice(
         &self,
         merging: &mut Merging,
         tables: &mut WriteTables<'_>,
         entries: Number,
+        appended: usize,
     ) -> Result<Option<Number>, Fault> {
         if merging.merge.is_none() && merging.gathered >= GENERATION_ENTRIES {
             merging.merge = self.freeze(entries);
@@ -192,7 +176,7 @@ impl Index {
         };
         let keys = merge.generation.read(merge.which);
         let mut rest = keys.range((merge.after, Bound::Unbounded));
-        for key in rest.by_ref().take(SLICE_KEYS) {
+        for key in rest.by_ref().take(SLICE_KEYS.max(appended.saturating_mul(KEYS_PER_ENTRY))) {
             table.insert(key.as_slice(), [].as_slice())?;
             merge.after = Bound::Excluded(*key);
         }
@@ -211,11 +195,7 @@ impl Index {
     /// Forgets the generation whose last slice is now durable.
     pub(super) fn merged(&self, merging: &mut Merging) {
         merging.merge = None;
-        self.view
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .generations
-            .truncate(1);
+        self.view.write().unwrap_or_else(PoisonError::into_inner).generations.truncate(1);
     }
 
     fn freeze(&self, entries: Number) -> Option<Merge> {
@@ -223,12 +203,7 @@ impl Index {
         view.generations.insert(0, Arc::default());
         let generation = view.generations.get(1).cloned()?;
         let after = Bound::Unbounded;
-        Some(Merge {
-            generation,
-            which: Which::Ids,
-            after,
-            indexed: entries,
-        })
+        Some(Merge { generation, which: Which::Ids, after, indexed: entries })
     }
 }
 

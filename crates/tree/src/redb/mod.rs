@@ -7,7 +7,9 @@
 //! and creates.
 
 mod apply;
+mod cache;
 mod check;
+mod cursor;
 mod fault;
 mod file;
 mod index;
@@ -20,6 +22,7 @@ mod writer;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -27,6 +30,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, oneshot};
 
+use self::cache::Caches;
 use self::fault::guarded;
 pub use self::file::BackendFactory;
 use self::index::{Index, Merging};
@@ -70,16 +74,19 @@ pub struct Options {
     durability: Durability,
     idle_checkpoint: Option<Duration>,
     cache_bytes: usize,
+    entry_cache_bytes: u64,
 }
 
 impl Options {
-    /// The defaults: two-phase commits, a checkpoint after 100 ms without a commit, 256 MiB of cache.
+    /// The defaults: two-phase commits, a checkpoint after 100 ms without a commit, 256 MiB of
+    /// file pages and 64 MiB of decoded entries in memory.
     pub fn new(sources: Sources) -> Self {
         Self {
             sources,
             durability: Durability::default(),
             idle_checkpoint: Some(Duration::from_millis(100)),
             cache_bytes: 256 << 20,
+            entry_cache_bytes: 64 << 20,
         }
     }
 
@@ -104,6 +111,13 @@ impl Options {
         self.cache_bytes = bytes;
         self
     }
+
+    /// Bytes of entries kept in memory decoded, hashed once.
+    #[must_use]
+    pub fn entry_cache_bytes(mut self, bytes: u64) -> Self {
+        self.entry_cache_bytes = bytes;
+        self
+    }
 }
 
 /// An opened database and what belongs to it.
@@ -111,6 +125,10 @@ struct Open {
     database: redb::Database,
     index: Index,
     identity: Identity,
+    caches: Arc<Caches>,
+    /// Counts commits; a snapshot taken under the present count is still the newest state.
+    version: AtomicU64,
+    latest: RwLock<Option<(u64, Arc<Snapshot>)>>,
 }
 
 impl Open {
@@ -125,15 +143,35 @@ impl Open {
             let index = Index::recover(&tables, counters.indexed)?;
             Ok((identity, counters, index))
         })?;
-        Ok((
-            Self {
-                database,
-                index,
-                identity,
-            },
-            counters,
-            merging,
-        ))
+        let caches = Arc::new(Caches::new(options.entry_cache_bytes));
+        let (version, latest) = (AtomicU64::new(0), RwLock::new(None));
+        let open = Self { database, index, identity, caches, version, latest };
+        Ok((open, counters, merging))
+    }
+
+    /// The newest state. Readers between two commits share one snapshot.
+    fn snapshot(&self) -> Result<Arc<Snapshot>, fault::Fault> {
+        let version = self.version.load(Ordering::Acquire);
+        if let Some((taken, snapshot)) =
+            &*self.latest.read().unwrap_or_else(PoisonError::into_inner)
+            && *taken == version
+        {
+            return Ok(Arc::clone(snapshot));
+        }
+        let snapshot = Arc::new(Snapshot::take(self, Arc::clone(&self.caches))?);
+        let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
+        *latest = Some((version, Arc::clone(&snapshot)));
+        Ok(snapshot)
+    }
+
+    /// Called after each commit, before anybody is told of it.
+    fn committed(&self, appended: Vec<Stored>) {
+        for stored in appended {
+            self.caches.keep(stored);
+        }
+        self.version.fetch_add(1, Ordering::Release);
+        // Lets go of the pages that the older state holds.
+        *self.latest.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -154,10 +192,7 @@ struct Shared {
 
 impl Shared {
     fn open(&self) -> Result<Arc<Open>> {
-        let closed = |detail: String| Error::Storage {
-            detail,
-            source: None,
-        };
+        let closed = |detail: String| Error::Storage { detail, source: None };
         match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
             State::Open(open) => Ok(Arc::clone(open)),
             State::Degraded(why) => Err(closed(format!("the store is degraded: {why}"))),
@@ -210,18 +245,8 @@ impl RedbStore {
         let (open, counters, merging) = Open::new(&place, &options)?;
         let secret = open.identity.secret;
         let state = RwLock::new(State::Open(Arc::new(open)));
-        let shared = Arc::new(Shared {
-            place,
-            options,
-            queue: Queue::new(),
-            state,
-        });
-        let writer = Writer {
-            shared: Arc::clone(&shared),
-            counters,
-            merging,
-            dirty: false,
-        };
+        let shared = Arc::new(Shared { place, options, queue: Queue::new(), state });
+        let writer = Writer { shared: Arc::clone(&shared), counters, merging, dirty: false };
         let thread = std::thread::Builder::new().name("treering-writer".to_owned());
         let writer = thread
             .spawn(move || writer.run())
@@ -240,14 +265,8 @@ impl RedbStore {
     /// `Storage`.
     pub async fn checkpoint(&self) -> Result<()> {
         let (answer, answered) = oneshot::channel();
-        let weight = Weight {
-            entries: 0,
-            bytes: 0,
-        };
-        self.shared
-            .queue
-            .put(weight, Request::Checkpoint(answer))
-            .map_err(|_| gone())?;
+        let weight = Weight { entries: 0, bytes: 0 };
+        self.shared.queue.put(weight, Request::Checkpoint(answer)).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 
@@ -258,25 +277,18 @@ impl RedbStore {
 
     fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T, fault::Fault>) -> Result<T> {
         let open = self.shared.open()?;
-        guarded(|| read(&Snapshot::take(&open)?))
+        guarded(|| read(&*open.snapshot()?))
     }
 }
 
 fn gone() -> Error {
-    Error::Storage {
-        detail: "the store is closed".to_owned(),
-        source: None,
-    }
+    Error::Storage { detail: "the store is closed".to_owned(), source: None }
 }
 
 impl Drop for RedbStore {
     fn drop(&mut self) {
         self.shared.queue.close();
-        let writer = self
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
             // A writer that panicked has nothing left to wait for.
             let _ = writer.join();
@@ -297,25 +309,11 @@ impl fmt::Debug for RedbStore {
 impl Store for RedbStore {
     async fn commit(&self, change: Change) -> Result<Committed> {
         apply::check(&change)?;
-        let permit = Arc::clone(&self.places)
-            .acquire_owned()
-            .await
-            .map_err(|_| gone())?;
-        let bytes = change
-            .entries
-            .iter()
-            .map(|draft| draft.body().bytes.len())
-            .sum();
-        let weight = Weight {
-            entries: change.entries.len().max(1),
-            bytes,
-        };
+        let permit = Arc::clone(&self.places).acquire_owned().await.map_err(|_| gone())?;
+        let bytes = change.entries.iter().map(|draft| draft.body().bytes.len()).sum();
+        let weight = Weight { entries: change.entries.len().max(1), bytes };
         let (answer, answered) = oneshot::channel();
-        let request = Request::Commit {
-            change: Box::new(change),
-            answer,
-            permit,
-        };
+        let request = Request::Commit { change: Box::new(change), answer, permit };
         self.shared.queue.put(weight, request).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
@@ -379,7 +377,8 @@ impl Store for RedbStore {
 
     async fn verify(&self) -> Result<Report> {
         let open = self.shared.open()?;
-        guarded(|| check::verify(&Snapshot::take(&open)?))
+        // What is on the disk counts, not what was read from it before.
+        guarded(|| check::verify(&Snapshot::take(&open, Arc::new(Caches::new(0)))?))
     }
 
     async fn stats(&self) -> Result<Stats> {
@@ -388,10 +387,7 @@ impl Store for RedbStore {
             file::Place::File(path) => std::fs::metadata(path).map_or(0, |meta| meta.len()),
             _ => 0,
         };
-        Ok(Stats {
-            file_bytes,
-            ..stats
-        })
+        Ok(Stats { file_bytes, ..stats })
     }
 
     fn nonce_for(&self, identity: &[&[u8]]) -> Nonce {

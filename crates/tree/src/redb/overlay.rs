@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::cache::Caches;
 use super::index::{Index, Which};
 use super::shrink;
 use super::tables::{SessionRow, WriteTables, id_hash};
@@ -16,14 +18,15 @@ use crate::place::{Number, Place};
 
 /// An entry of the change that is new, ready to be written.
 pub(super) struct New {
-    pub(super) entry: Entry,
-    pub(super) place: Place,
+    pub(super) entry: Arc<Entry>,
+    pub(super) place: Arc<Place>,
 }
 
 /// The places of the store and of the entries that this change adds.
 pub(super) struct Overlay<'a, 't> {
     pub(super) tables: &'a WriteTables<'t>,
     pub(super) index: &'a Index,
+    pub(super) caches: &'a Caches,
     /// Entries the store holds; numbers from here on are the change's own.
     pub(super) entries: u64,
     pub(super) new: RefCell<BTreeMap<Number, New>>,
@@ -31,11 +34,14 @@ pub(super) struct Overlay<'a, 't> {
 }
 
 impl Places for Overlay<'_, '_> {
-    fn place(&self, number: Number) -> Result<Place> {
-        match self.new.borrow().get(&number) {
-            Some(new) => Ok(new.place.clone()),
-            None => Ok(self.tables.place_at(number)?),
+    fn place(&self, number: Number) -> Result<Arc<Place>> {
+        if let Some(new) = self.new.borrow().get(&number) {
+            return Ok(Arc::clone(&new.place));
         }
+        if let Some(place) = self.caches.place(number) {
+            return Ok(place);
+        }
+        Ok(Arc::new(self.tables.place_at(number)?))
     }
 }
 
@@ -48,21 +54,19 @@ impl Above for Overlay<'_, '_> {
     }
 
     fn number_of(&self, id: &Id) -> Result<Number> {
-        self.find(id)?
-            .map(|place| place.number)
-            .ok_or_else(|| Error::no_entry(id))
+        self.find(id)?.map(|place| place.number).ok_or_else(|| Error::no_entry(id))
     }
 }
 
 impl Overlay<'_, '_> {
-    pub(super) fn find(&self, id: &Id) -> Result<Option<Place>> {
+    pub(super) fn find(&self, id: &Id) -> Result<Option<Arc<Place>>> {
         if let Some(number) = self.new_ids.borrow().get(id) {
             return self.place(*number).map(Some);
         }
         let (view, ()) = self.index.with_view(|| ());
         for number in view.numbers(Which::Ids, &self.tables.ids, id_hash(id))? {
             if number < self.entries {
-                let place = self.tables.place_at(number)?;
+                let place = self.place(number)?;
                 if place.id == *id {
                     return Ok(Some(place));
                 }
@@ -72,18 +76,12 @@ impl Overlay<'_, '_> {
     }
 
     /// The entry that holds this alias in this tree, and its place.
-    fn aliased(&self, tree: u64, alias: &str) -> Result<Option<(Place, Envelope)>> {
+    fn aliased(&self, tree: u64, alias: &str) -> Result<Option<(Arc<Place>, Envelope)>> {
         let hash = derive::alias_hash(tree, alias);
         let (view, ()) = self.index.with_view(|| ());
         let mut numbers = view.numbers(Which::Aliases, &self.tables.aliases, hash)?;
         let is_new = |new: &&New| new.place.alias == Some(hash);
-        numbers.extend(
-            self.new
-                .borrow()
-                .values()
-                .filter(is_new)
-                .map(|new| new.place.number),
-        );
+        numbers.extend(self.new.borrow().values().filter(is_new).map(|new| new.place.number));
         for number in numbers {
             if number < self.entries || self.new.borrow().contains_key(&number) {
                 let envelope = self.envelope(number)?;
@@ -96,21 +94,16 @@ impl Overlay<'_, '_> {
     }
 
     pub(super) fn id_of(&self, number: Option<Number>) -> Result<Option<Id>> {
-        number
-            .map(|number| self.place(number).map(|place| place.id))
-            .transpose()
+        number.map(|number| self.place(number).map(|place| place.id)).transpose()
     }
 
     fn same_body(&self, number: Number, draft: &Draft) -> Result<bool> {
         if let Some(new) = self.new.borrow().get(&number) {
             return Ok(new.entry.body() == Some(draft.body()));
         }
-        let place = self.tables.place_at(number)?;
-        let entry = encode::unframe(
-            self.tables.frame_at(number)?.bytes(),
-            &place.id,
-            shrink::expand,
-        )?;
+        let place = self.place(number)?;
+        let entry =
+            encode::unframe(self.tables.frame_at(number)?.bytes(), &place.id, shrink::expand)?;
         // What was erased cannot be compared; the alias and the envelope speak for it.
         Ok(entry.body().is_none_or(|body| body == draft.body()))
     }
@@ -119,9 +112,9 @@ impl Overlay<'_, '_> {
     pub(super) fn known(
         &self,
         draft: &Draft,
-        above: Option<&Place>,
+        above: Option<&Arc<Place>>,
         session: &SessionRow,
-    ) -> Result<Option<Place>> {
+    ) -> Result<Option<Arc<Place>>> {
         if let Some(alias) = &draft.envelope().alias
             && let Some((place, envelope)) = self.aliased(session.tree, alias)?
         {
@@ -129,20 +122,13 @@ impl Overlay<'_, '_> {
             // A draft that goes under what is there is still that draft when it is tried again after its
             // branch has moved on.
             let moved_on = draft.parent == Parent::Previous && place.session == session.number;
-            wanted.parent = if moved_on {
-                envelope.parent
-            } else {
-                above.map(|place| place.id)
-            };
+            wanted.parent = if moved_on { envelope.parent } else { above.map(|place| place.id) };
             let same =
                 envelope.same_but_for_time(&wanted) && self.same_body(place.number, draft)?;
             if same {
                 return Ok(Some(place));
             }
-            return Err(Error::AliasTaken {
-                alias: alias.clone(),
-                existing: place.id,
-            });
+            return Err(Error::AliasTaken { alias: alias.clone(), existing: place.id });
         }
         self.find(&draft.id_under(above.map(|place| place.id)))
     }

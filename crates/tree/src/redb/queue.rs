@@ -42,14 +42,8 @@ pub(super) struct Queue<T> {
 
 impl<T> Queue<T> {
     pub(super) fn new() -> Self {
-        let state = State {
-            waiting: VecDeque::new(),
-            closed: false,
-        };
-        Self {
-            state: Mutex::new(state),
-            arrived: Condvar::new(),
-        }
+        let state = State { waiting: VecDeque::new(), closed: false };
+        Self { state: Mutex::new(state), arrived: Condvar::new() }
     }
 
     /// Puts an item at the end, or hands it back where the queue is closed.
@@ -82,10 +76,7 @@ impl<T> Queue<T> {
                 return Taken::Closed;
             }
             state = match patience {
-                None => self
-                    .arrived
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
+                None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(patience) => {
                     let waited = self.arrived.wait_timeout(state, patience);
                     let (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);

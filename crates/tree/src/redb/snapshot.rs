@@ -7,15 +7,19 @@ use std::sync::Arc;
 use redb::ReadableDatabase;
 
 use super::Open;
+use super::cache::Caches;
+use super::cursor::Cursor;
 use super::fault::Fault;
 use super::index::{View, Which};
 use super::shrink;
 use super::tables::{
     Counters, ReadTables, SessionRow, head_key, id_hash, index_key, number_in, read_head,
+    read_place,
 };
-use crate::ancestry;
-use crate::derive;
+use crate::ancestry::{self, Places};
+use crate::derive::{self, Above};
 use crate::encode;
+use crate::entry::Envelope;
 use crate::error::{Error, Result};
 use crate::id::{Id, Prefix};
 use crate::limits;
@@ -27,28 +31,48 @@ pub(super) struct Snapshot {
     pub(super) tables: ReadTables,
     pub(super) counters: Counters,
     pub(super) view: View,
+    caches: Arc<Caches>,
+}
+
+impl Places for Snapshot {
+    fn place(&self, number: Number) -> Result<Arc<Place>> {
+        Ok(self.place_at(number)?)
+    }
+}
+
+impl Above for Snapshot {
+    fn envelope(&self, number: Number) -> Result<Envelope> {
+        self.tables.frame_at(number)?.envelope()
+    }
+
+    fn number_of(&self, id: &Id) -> Result<Number> {
+        Ok(self.existing(id)?.number)
+    }
 }
 
 impl Snapshot {
-    pub(super) fn take(open: &Open) -> Result<Self, Fault> {
+    /// The newest state, read through `caches`.
+    pub(super) fn take(open: &Open, caches: Arc<Caches>) -> Result<Self, Fault> {
         let (view, txn) = open.index.with_view(|| open.database.begin_read());
         let tables = ReadTables::open(&txn?)?;
         let counters = tables.counters()?;
-        Ok(Self {
-            tables,
-            counters,
-            view,
-        })
+        Ok(Self { tables, counters, view, caches })
+    }
+
+    fn place_at(&self, number: Number) -> Result<Arc<Place>, Fault> {
+        if let Some(place) = self.caches.place(number) {
+            return Ok(place);
+        }
+        let place = Arc::new(self.tables.place_at(number)?);
+        self.caches.keep_place(&place);
+        Ok(place)
     }
 
     /// The place of an entry, if it is there.
-    pub(super) fn find(&self, id: &Id) -> Result<Option<Place>, Fault> {
-        for number in self
-            .view
-            .numbers(Which::Ids, &self.tables.ids, id_hash(id))?
-        {
+    pub(super) fn find(&self, id: &Id) -> Result<Option<Arc<Place>>, Fault> {
+        for number in self.view.numbers(Which::Ids, &self.tables.ids, id_hash(id))? {
             if number < self.counters.entries {
-                let place = self.tables.place_at(number)?;
+                let place = self.place_at(number)?;
                 if place.id == *id {
                     return Ok(Some(place));
                 }
@@ -57,42 +81,45 @@ impl Snapshot {
         Ok(None)
     }
 
-    fn existing(&self, id: &Id) -> Result<Place, Fault> {
+    fn existing(&self, id: &Id) -> Result<Arc<Place>, Fault> {
         Ok(self.find(id)?.ok_or_else(|| Error::no_entry(id))?)
     }
 
-    fn stored(&self, place: Place) -> Result<Stored, Fault> {
-        let frame = self.tables.frame_at(place.number)?;
-        let entry = encode::unframe(frame.bytes(), &place.id, shrink::expand)?;
-        Ok(Stored {
-            place,
-            entry: Arc::new(entry),
-        })
+    /// The entries of these places, which go down in number for speed; answered in their order.
+    fn stored(&self, places: &[Arc<Place>]) -> Result<Vec<Stored>, Fault> {
+        let mut rows = Cursor::new(&self.tables.entries);
+        let mut read = |place: &Place| -> Result<_, Fault> {
+            let missing = || Error::corrupt("entry", format!("{} is missing", place.number));
+            let row = rows.get(place.number)?.ok_or_else(missing)?;
+            let entry = Arc::new(encode::unframe(row.value(), &place.id, shrink::expand)?);
+            self.caches.keep_entry(place.number, &entry);
+            Ok(entry)
+        };
+        let stored = |place: &Arc<Place>| {
+            let entry = self.caches.entry(place.number).map_or_else(|| read(place), Ok)?;
+            Ok(Stored { place: Place::clone(place), entry })
+        };
+        places.iter().map(stored).collect()
     }
 
     fn stored_at(&self, number: Number) -> Result<Stored, Fault> {
-        self.stored(self.tables.place_at(number)?)
+        let mut stored = self.stored(&[self.place_at(number)?])?;
+        Ok(stored.pop().ok_or_else(|| Error::corrupt("entry", format!("{number} is missing")))?)
     }
 
     pub(super) fn entry(&self, id: &Id) -> Result<Option<Stored>, Fault> {
-        self.find(id)?.map(|place| self.stored(place)).transpose()
+        self.find(id)?.map(|place| self.stored_at(place.number)).transpose()
     }
 
     pub(super) fn with_prefix(&self, prefix: &Prefix, limit: usize) -> Result<Vec<Id>, Fault> {
         let (low, high) = (prefix.lowest(), prefix.highest());
-        let bounds = (
-            index_key(id_hash(&low), 0),
-            index_key(id_hash(&high), Number::MAX),
-        );
+        let bounds = (index_key(id_hash(&low), 0), index_key(id_hash(&high), Number::MAX));
         let limit = limit.min(limits::PAGE);
         let mut ids = Vec::new();
-        for key in self
-            .view
-            .range(Which::Ids, &self.tables.ids, bounds, limit)?
-        {
+        for key in self.view.range(Which::Ids, &self.tables.ids, bounds, limit)? {
             let number = number_in(&key)?;
             if number < self.counters.entries {
-                ids.push(self.tables.place_at(number)?.id);
+                ids.push(self.place_at(number)?.id);
             }
         }
         ids.retain(|id| prefix.matches(id));
@@ -103,14 +130,11 @@ impl Snapshot {
     pub(super) fn with_alias(&self, session: &str, alias: &str) -> Result<Option<Id>, Fault> {
         let tree = self.session_row(session)?.tree;
         let hash = derive::alias_hash(tree, alias);
-        for number in self
-            .view
-            .numbers(Which::Aliases, &self.tables.aliases, hash)?
-        {
+        for number in self.view.numbers(Which::Aliases, &self.tables.aliases, hash)? {
             if number < self.counters.entries {
                 let envelope = self.tables.frame_at(number)?.envelope()?;
                 if envelope.alias.as_deref() == Some(alias) {
-                    return Ok(Some(self.tables.place_at(number)?.id));
+                    return Ok(Some(self.place_at(number)?.id));
                 }
             }
         }
@@ -119,90 +143,87 @@ impl Snapshot {
 
     pub(super) fn measure(&self, head: &Id) -> Result<Measure, Fault> {
         let head = self.existing(head)?;
-        let compaction = head
-            .compaction
-            .map(|number| self.tables.place_at(number))
-            .transpose()?;
-        Ok(Measure::new(head, compaction))
+        let compaction = head.compaction.map(|number| self.place_at(number)).transpose()?;
+        Ok(Measure::new(Place::clone(&head), compaction.as_deref().cloned()))
     }
 
     pub(super) fn seek(&self, of: &Id, questions: &[Seek]) -> Result<Vec<Option<Place>>, Fault> {
         let of = self.existing(of)?;
         let resolve = |id: &Id| self.existing(id).map_err(Error::from);
-        let answer = |question| ancestry::seek(&self.tables, &of, question, resolve);
+        let answer = |question| {
+            let found = ancestry::seek(self, &of, question, resolve)?;
+            Ok(found.as_deref().cloned())
+        };
         Ok(questions.iter().map(answer).collect::<Result<_>>()?)
     }
 
-    /// Places on the path to `head` with depths in `depths`, root side first.
     pub(super) fn places(&self, head: &Id, depths: Range<u64>) -> Result<Vec<Place>, Fault> {
-        let last = depths
-            .end
-            .min(depths.start.saturating_add(limits::PAGE as u64));
+        let downward = self.downward(head, depths)?;
+        Ok(downward.iter().rev().map(|place| Place::clone(place)).collect())
+    }
+
+    pub(super) fn path(&self, head: &Id, depths: Range<u64>) -> Result<Vec<Stored>, Fault> {
+        let mut path = self.stored(&self.downward(head, depths)?)?;
+        path.reverse();
+        Ok(path)
+    }
+
+    /// Places on the path to `head` with depths in `depths`, head side first, at most a page.
+    fn downward(&self, head: &Id, depths: Range<u64>) -> Result<Vec<Arc<Place>>, Fault> {
+        let end = depths.end.min(depths.start.saturating_add(limits::PAGE as u64));
         let head = self.existing(head)?;
-        let Some(lowest) = last.min(head.depth + 1).checked_sub(1) else {
+        let end = end.min(head.depth + 1);
+        if end <= depths.start {
             return Ok(Vec::new());
-        };
-        match ancestry::at_depth(&self.tables, &head, lowest)? {
-            Some(lowest) => self.upward(lowest, depths.start),
+        }
+        match ancestry::at_depth(self, &head, end - 1)? {
+            Some(lowest) => self.up_to(lowest, depths.start),
             None => Ok(Vec::new()),
         }
     }
 
-    /// The path from depth `top` down to `lowest`, inclusive.
-    fn upward(&self, lowest: Place, top: u64) -> Result<Vec<Place>, Fault> {
-        let mut run = Vec::new();
-        if lowest.depth < top {
-            return Ok(run);
+    /// The path from `lowest` up to depth `top`, both inclusive, lowest first.
+    fn up_to(&self, lowest: Arc<Place>, top: u64) -> Result<Vec<Arc<Place>>, Fault> {
+        let mut rows = Cursor::new(&self.tables.places);
+        let mut read = |number| -> Result<_, Fault> {
+            let missing = || Error::corrupt("place", format!("{number} is missing"));
+            let row = rows.get(number)?.ok_or_else(missing)?;
+            let place = Arc::new(read_place(number, row.value())?);
+            self.caches.keep_place(&place);
+            Ok(place)
+        };
+        let mut run = vec![lowest];
+        while let Some(place) = run.last()
+            && place.depth > top
+            && let Some(number) = place.parent
+        {
+            let parent = self.caches.place(number).map_or_else(|| read(number), Ok)?;
+            if parent.depth >= place.depth {
+                let detail = format!("parent of entry {} leads down", place.number);
+                return Err(Error::corrupt("place", detail).into());
+            }
+            run.push(parent);
         }
-        let mut next = lowest.parent.filter(|_| lowest.depth > top);
-        run.push(lowest);
-        while let Some(number) = next {
-            let place = self.tables.place_at(number)?;
-            next = place.parent.filter(|_| place.depth > top);
-            run.push(place);
-        }
-        run.reverse();
         Ok(run)
-    }
-
-    pub(super) fn path(&self, head: &Id, depths: Range<u64>) -> Result<Vec<Stored>, Fault> {
-        self.places(head, depths)?
-            .into_iter()
-            .map(|place| self.stored(place))
-            .collect()
     }
 
     pub(super) fn tail(&self, head: &Id) -> Result<Tail, Fault> {
         let head = self.existing(head)?;
-        let compaction = head
-            .compaction
-            .map(|number| self.stored_at(number))
-            .transpose()?;
-        let cut = compaction
-            .as_ref()
-            .and_then(|stored| stored.place.cut.clone());
+        let compaction = head.compaction.map(|number| self.stored_at(number)).transpose()?;
+        let cut = compaction.as_ref().and_then(|stored| stored.place.cut.clone());
         let (top, lifted) = cut.map_or((0, vec![]), |cut| (cut.first_kept_depth, cut.lifted));
-        let lifted = lifted
-            .into_iter()
-            .map(|number| self.stored_at(number))
-            .collect::<Result<_, _>>()?;
-        let entries = self
-            .upward(head, top)?
-            .into_iter()
-            .map(|place| self.stored(place));
-        Ok(Tail {
-            lifted,
-            entries: entries.collect::<Result<_, _>>()?,
-            compaction,
-        })
+        let places = lifted.iter().rev().map(|number| self.place_at(*number));
+        let mut lifted = self.stored(&places.collect::<Result<Vec<_>, _>>()?)?;
+        lifted.reverse();
+        let mut entries =
+            if head.depth < top { Vec::new() } else { self.stored(&self.up_to(head, top)?)? };
+        entries.reverse();
+        Ok(Tail { compaction, lifted, entries })
     }
 
     fn session_row(&self, name: &str) -> Result<SessionRow, Fault> {
         let row = self.tables.session_named(name)?;
-        let missing = || Error::NotFound {
-            what: "session",
-            name: name.to_owned(),
-        };
+        let missing = || Error::NotFound { what: "session", name: name.to_owned() };
         Ok(row.ok_or_else(missing)?)
     }
 
@@ -223,9 +244,7 @@ impl Snapshot {
     }
 
     fn id_of(&self, number: Option<Number>) -> Result<Option<Id>, Fault> {
-        number
-            .map(|number| self.tables.place_at(number).map(|place| place.id))
-            .transpose()
+        number.map(|number| self.place_at(number).map(|place| place.id)).transpose()
     }
 
     pub(super) fn session(&self, name: &str) -> Result<SessionInfo, Fault> {
@@ -239,13 +258,8 @@ impl Snapshot {
     ) -> Result<Vec<SessionInfo>, Fault> {
         // The first name that may follow: names hold no NUL.
         let from = after.map_or_else(Vec::new, |name| [name.as_bytes(), &[0]].concat());
-        let rows = self
-            .tables
-            .names
-            .range(from.as_slice()..)?
-            .take(limit.min(limits::PAGE));
-        rows.map(|row| self.info(self.tables.session_at(row?.1.value())?))
-            .collect()
+        let rows = self.tables.names.range(from.as_slice()..)?.take(limit.min(limits::PAGE));
+        rows.map(|row| self.info(self.tables.session_at(row?.1.value())?)).collect()
     }
 
     pub(super) fn branches(
@@ -265,11 +279,7 @@ impl Snapshot {
                 .map_err(|_| Error::corrupt("head", "branch name is not UTF-8"))?
                 .to_owned();
             let head = self.id_of(read_head(value.value())?)?;
-            branches.push(Branch {
-                active: name == row.active,
-                name,
-                head,
-            });
+            branches.push(Branch { active: name == row.active, name, head });
         }
         Ok(branches)
     }
@@ -288,30 +298,29 @@ impl Snapshot {
             },
             None => (from, Number::MAX),
         };
-        let mut found = Vec::new();
+        let mut places = Vec::new();
         if first > last {
-            return Ok(found);
+            return Ok(Vec::new());
         }
-        for number in self.tables.places.range(first..=last)? {
-            let place = self.tables.place_at(number?.0.value())?;
+        for found in self.tables.places.range(first..=last)? {
+            let (number, bytes) = found?;
+            let place = read_place(number.value(), bytes.value())?;
             if row.as_ref().is_none_or(|row| row.number == place.session) {
-                found.push(self.stored(place)?);
-                if found.len() >= limit.min(limits::PAGE) {
+                places.push(Arc::new(place));
+                if places.len() >= limit.min(limits::PAGE) {
                     break;
                 }
             }
         }
+        places.reverse();
+        let mut found = self.stored(&places)?;
+        found.reverse();
         Ok(found)
     }
 
     pub(super) fn journal(&self, from: u64, limit: usize) -> Result<Vec<JournalRow>, Fault> {
-        let rows = self
-            .tables
-            .journal
-            .range(from..)?
-            .take(limit.min(limits::PAGE));
-        rows.map(|row| Ok(encode::unpack("journal", row?.1.value())?))
-            .collect()
+        let rows = self.tables.journal.range(from..)?.take(limit.min(limits::PAGE));
+        rows.map(|row| Ok(encode::unpack("journal", row?.1.value())?)).collect()
     }
 
     pub(super) fn stats(&self) -> Stats {

@@ -8,7 +8,6 @@ use redb::{
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
-use crate::derive::Above;
 use crate::encode;
 use crate::entry::Envelope;
 use crate::error::{Error, Result};
@@ -103,19 +102,24 @@ pub(super) fn number_in(key: &[u8]) -> Result<Number> {
 
 /// A head as stored: eight bytes, or none where the branch has no entry.
 pub(super) fn head_value(head: Option<Number>) -> Vec<u8> {
-    head.map(|number| number.to_be_bytes().to_vec())
-        .unwrap_or_default()
+    head.map(|number| number.to_be_bytes().to_vec()).unwrap_or_default()
 }
 
 pub(super) fn read_head(bytes: &[u8]) -> Result<Option<Number>> {
     match <[u8; 8]>::try_from(bytes) {
         Ok(bytes) => Ok(Some(Number::from_be_bytes(bytes))),
         Err(_) if bytes.is_empty() => Ok(None),
-        Err(_) => Err(Error::corrupt(
-            "head",
-            format!("{} bytes long", bytes.len()),
-        )),
+        Err(_) => Err(Error::corrupt("head", format!("{} bytes long", bytes.len()))),
     }
+}
+
+/// The place in a row of `places`.
+pub(super) fn read_place(number: Number, bytes: &[u8]) -> Result<Place> {
+    let place: Place = encode::unpack("place", bytes)?;
+    if place.number != number {
+        return Err(Error::corrupt("place", format!("{number} holds {}", place.number)));
+    }
+    Ok(place)
 }
 
 /// All tables of one transaction.
@@ -171,20 +175,17 @@ impl<'t> WriteTables<'t> {
     }
 
     pub(super) fn put_identity(&mut self, identity: &Identity) -> Result<(), Fault> {
-        self.meta
-            .insert(STORE_KEY, encode::pack(identity)?.as_slice())?;
+        self.meta.insert(STORE_KEY, encode::pack(identity)?.as_slice())?;
         Ok(())
     }
 
     pub(super) fn put_counters(&mut self, counters: &Counters) -> Result<(), Fault> {
-        self.meta
-            .insert(COUNTERS_KEY, encode::pack(counters)?.as_slice())?;
+        self.meta.insert(COUNTERS_KEY, encode::pack(counters)?.as_slice())?;
         Ok(())
     }
 
     pub(super) fn put_session(&mut self, row: &SessionRow) -> Result<(), Fault> {
-        self.sessions
-            .insert(row.number, encode::pack(row)?.as_slice())?;
+        self.sessions.insert(row.number, encode::pack(row)?.as_slice())?;
         Ok(())
     }
 }
@@ -208,11 +209,7 @@ where
         // The format number comes first and alone decides whether the rest can be read.
         let format = row.value().first().copied().map_or(0, u32::from);
         if format != FORMAT {
-            return Err(Error::Format {
-                found: format,
-                supported: FORMAT,
-            }
-            .into());
+            return Err(Error::Format { found: format, supported: FORMAT }.into());
         }
         Ok(encode::unpack("meta", row.value())?)
     }
@@ -226,11 +223,7 @@ where
     pub(super) fn place_at(&self, number: Number) -> Result<Place, Fault> {
         let row = self.places.get(number)?;
         let row = row.ok_or_else(|| Error::corrupt("place", format!("{number} is missing")))?;
-        let place: Place = encode::unpack("place", row.value())?;
-        if place.number != number {
-            return Err(Error::corrupt("place", format!("{number} holds {}", place.number)).into());
-        }
-        Ok(place)
+        Ok(read_place(number, row.value())?)
     }
 
     pub(super) fn frame_at(&self, number: Number) -> Result<Frame<'_>, Fault> {
@@ -250,16 +243,11 @@ where
     }
 
     pub(super) fn session_named(&self, name: &str) -> Result<Option<SessionRow>, Fault> {
-        self.session_number(name)?
-            .map(|number| self.session_at(number))
-            .transpose()
+        self.session_number(name)?.map(|number| self.session_at(number)).transpose()
     }
 
     /// `None` where there is no such branch.
-    #[allow(
-        clippy::option_option,
-        reason = "the inner one is a branch without an entry"
-    )]
+    #[allow(clippy::option_option, reason = "the inner one is a branch without an entry")]
     pub(super) fn head(&self, session: u64, branch: &str) -> Result<Option<Option<Number>>, Fault> {
         let row = self.heads.get(head_key(session, branch).as_slice())?;
         Ok(row.map(|row| read_head(row.value())).transpose()?)
@@ -289,45 +277,4 @@ pub(super) fn lengths(tables: &ReadTables) -> Result<[(&'static str, u64); 4], F
         ("journal", tables.journal.len()?),
         ("sessions", tables.sessions.len()?),
     ])
-}
-
-impl<M, N, S, H, I> crate::ancestry::Places for Tables<M, N, S, H, I>
-where
-    M: ReadableTable<Bytes, Bytes>,
-    N: ReadableTable<u64, Bytes>,
-    S: ReadableTable<Bytes, u64>,
-    H: ReadableTable<Bytes, Bytes>,
-{
-    fn place(&self, number: Number) -> Result<Place> {
-        Ok(self.place_at(number)?)
-    }
-}
-
-/// Tables with an index over ids: all that a place is derived from.
-pub(super) struct WithIds<'a, T, F> {
-    pub(super) tables: &'a T,
-    pub(super) number_of: F,
-}
-
-impl<T: crate::ancestry::Places, F> crate::ancestry::Places for WithIds<'_, T, F> {
-    fn place(&self, number: Number) -> Result<Place> {
-        self.tables.place(number)
-    }
-}
-
-impl<M, N, S, H, I, F> Above for WithIds<'_, Tables<M, N, S, H, I>, F>
-where
-    M: ReadableTable<Bytes, Bytes>,
-    N: ReadableTable<u64, Bytes>,
-    S: ReadableTable<Bytes, u64>,
-    H: ReadableTable<Bytes, Bytes>,
-    F: Fn(&Id) -> Result<Number>,
-{
-    fn envelope(&self, number: Number) -> Result<Envelope> {
-        self.tables.frame_at(number)?.envelope()
-    }
-
-    fn number_of(&self, id: &Id) -> Result<Number> {
-        (self.number_of)(id)
-    }
 }

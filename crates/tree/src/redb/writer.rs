@@ -17,10 +17,7 @@ use crate::error::{Error, Result};
 use crate::store::{Change, Committed};
 
 /// What one commit takes at most.
-const CAPS: Caps = Caps {
-    entries: 512,
-    bytes: 4 << 20,
-};
+const CAPS: Caps = Caps { entries: 512, bytes: 4 << 20 };
 /// How often, and how long each time, the writer waits for readers to let go of a failed handle.
 const LET_GO_TRIES: u32 = 500;
 const LET_GO_WAIT: Duration = Duration::from_millis(10);
@@ -70,11 +67,9 @@ impl Writer {
         let mut checkpoints = Vec::new();
         for request in requests {
             match request {
-                Request::Commit {
-                    change,
-                    answer,
-                    permit,
-                } => changes.push((change, answer, permit)),
+                Request::Commit { change, answer, permit } => {
+                    changes.push((change, answer, permit));
+                }
                 Request::Checkpoint(answer) => checkpoints.push(answer),
             }
         }
@@ -108,7 +103,7 @@ impl Writer {
         let before = self.counters.clone();
         let durability = self.shared.options.durability;
         let merging = &mut self.merging;
-        let (answers, counters, indexed) = guarded(|| {
+        let applied = guarded(|| {
             let mut txn = open.database.begin_write()?;
             match durability {
                 Durability::TwoPhase => txn.set_two_phase_commit(true),
@@ -122,7 +117,9 @@ impl Writer {
                     tables,
                     counters,
                     index: &open.index,
+                    caches: &open.caches,
                     merging,
+                    appended: Vec::new(),
                 }
                 .apply_all(changes)?
             };
@@ -132,14 +129,16 @@ impl Writer {
                 txn.commit()?;
             }
             Ok(applied)
-        })
-        .map(|applied| (applied.answers, applied.counters, applied.indexed))?;
-        if indexed.is_some() {
+        })?;
+        if applied.counters != self.counters {
+            self.dirty = true;
+            self.counters = applied.counters;
+            open.committed(applied.appended);
+        }
+        if applied.indexed.is_some() {
             open.index.merged(&mut self.merging);
         }
-        self.dirty |= counters != self.counters;
-        self.counters = counters;
-        Ok(answers)
+        Ok(applied.answers)
     }
 
     fn checkpoint_or_reopen(&mut self) {
@@ -161,15 +160,15 @@ impl Writer {
                 txn.set_two_phase_commit(true);
                 txn.set_quick_repair(true);
                 let mut tables = WriteTables::open(&txn)?;
-                let indexed = open
-                    .index
-                    .merge_slice(merging, &mut tables, counters.entries)?;
+                let indexed =
+                    open.index.merge_slice(merging, &mut tables, counters.entries, CAPS.entries)?;
                 counters.indexed = indexed.unwrap_or(counters.indexed);
                 tables.put_counters(&counters)?;
                 drop(tables);
                 txn.commit()?;
                 Ok(indexed)
             })?;
+            open.committed(Vec::new());
             if indexed.is_some() {
                 open.index.merged(&mut self.merging);
             }
@@ -224,10 +223,7 @@ impl Writer {
 
 fn unknown_outcome(error: &Error) -> Error {
     match error {
-        Error::Corrupt { what, detail } => Error::Corrupt {
-            what,
-            detail: detail.clone(),
-        },
+        Error::Corrupt { what, detail } => Error::Corrupt { what, detail: detail.clone() },
         other => Error::Storage {
             detail: format!("{other}; the outcome is unknown: retry with the same entry"),
             source: None,

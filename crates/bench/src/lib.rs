@@ -1,0 +1,102 @@
+//! What the benchmarks share: bodies of given sizes, stores of given lengths, and a table that prints
+//! medians with the ratio to the first row, rounds of all rows interleaved.
+
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    missing_debug_implementations,
+    reason = "a benchmark stops where it fails, and prints"
+)]
+
+pub mod peers;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use treering_tree::{
+    Body, Draft, Expect, Id, Kind, Number, Options, RedbStore, Session, Sources, Store,
+};
+
+/// A body of `bytes` pseudo-random letters: it neither repeats nor compresses like a text of one word.
+pub fn body(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let letter = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        b' ' + u8::try_from(state % 95).unwrap()
+    };
+    (0..bytes).map(letter).collect()
+}
+
+/// A store in a new file of `folder`.
+pub fn store(folder: &tempfile::TempDir, name: &str, options: Options) -> Arc<dyn Store> {
+    Arc::new(RedbStore::open(folder.path().join(name), options).unwrap())
+}
+
+/// The options benchmarks run with, where they do not compare options.
+pub fn options() -> Options {
+    Options::new(Sources::fixed(1))
+}
+
+/// A session of `entries` entries in turns of four, 100 tokens each, appended in large batches.
+pub fn grow(
+    runtime: &tokio::runtime::Runtime,
+    session: &Session,
+    entries: Number,
+    bytes: usize,
+) -> Vec<Id> {
+    let kinds = [Kind::User, Kind::Assistant, Kind::Note, Kind::Assistant];
+    let mut ids = Vec::new();
+    for start in (0..entries).step_by(5_000) {
+        let drafts: Vec<Draft> = (start..entries.min(start + 5_000))
+            .map(|n| {
+                let kind = kinds[usize::try_from(n % 4).unwrap()];
+                session.draft(kind, Body::new("text", body(n, bytes))).tokens(100)
+            })
+            .collect();
+        ids.extend(runtime.block_on(session.append_all(drafts, Expect::Any)).unwrap().ids);
+    }
+    ids
+}
+
+/// Times `rounds` rounds, each of which runs every row once; prints median, spread and ratio.
+pub fn compare(
+    title: &str,
+    unit: &str,
+    rounds: usize,
+    rows: &mut [(String, Box<dyn FnMut() -> f64 + '_>)],
+) -> Vec<f64> {
+    let mut samples = vec![Vec::with_capacity(rounds); rows.len()];
+    for _ in 0..rounds {
+        for ((_, row), samples) in rows.iter_mut().zip(&mut samples) {
+            samples.push(row());
+        }
+    }
+    println!("\n{title}");
+    println!("  {:<44} {:>12} {:>12} {:>12}   ratio", "", format!("median {unit}"), "min", "max");
+    let mut medians = Vec::new();
+    for ((name, _), samples) in rows.iter().zip(&mut samples) {
+        samples.sort_by(f64::total_cmp);
+        let median = samples[samples.len() / 2];
+        medians.push(median);
+        let (min, max) = (samples[0], samples[samples.len() - 1]);
+        println!(
+            "  {name:<44} {median:>12.2} {min:>12.2} {max:>12.2}   {:.2}",
+            median / medians[0]
+        );
+    }
+    medians
+}
+
+/// Mean microseconds of one call, over as many as fit in `budget`.
+pub fn micros(budget: Duration, mut call: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    let mut calls = 0_u32;
+    while start.elapsed() < budget || calls < 3 {
+        call();
+        calls += 1;
+    }
+    start.elapsed().as_secs_f64() * 1e6 / f64::from(calls)
+}
