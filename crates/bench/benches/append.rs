@@ -1,7 +1,7 @@
 //! Durable appends with 1, 8, 64 and 512 writers in a closed loop, each with a session of its own,
 //! against peers behind the same kind of queue: one thread takes all that gathered, commits, answers.
 //!
-//! `cargo bench --bench append -- [PREFILL] [BODY_BYTES] [SECONDS]`
+//! `cargo bench --bench append -- [PREFILL] [BODY_BYTES] [MILLISECONDS] [ENGINE]`
 
 #![allow(
     clippy::unwrap_used,
@@ -27,10 +27,12 @@ fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|arg| arg.parse::<u64>().ok());
     let prefill = numbers.next().unwrap_or(0);
     let bytes = usize::try_from(numbers.next().unwrap_or(1_000)).unwrap();
-    let span = Duration::from_millis(numbers.next().map_or(400, |seconds| seconds * 1_000));
+    let span = Duration::from_millis(numbers.next().unwrap_or(400));
+    let only = std::env::args().skip(1).find(|arg| arg.starts_with(char::is_alphabetic));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut engines = engines(&runtime, &folder, prefill, bytes);
+    engines.retain(|(name, _)| only.as_ref().is_none_or(|only| name.contains(only.as_str())));
     for writers in WRITERS {
         let mut rows: Vec<(String, Box<dyn FnMut() -> f64 + '_>)> = Vec::new();
         for (name, engine) in &mut engines {

@@ -61,13 +61,11 @@ pub fn grow(
     ids
 }
 
+/// A named way to measure something once.
+pub type Row<'a> = (String, Box<dyn FnMut() -> f64 + 'a>);
+
 /// Times `rounds` rounds, each of which runs every row once; prints median, spread and ratio.
-pub fn compare(
-    title: &str,
-    unit: &str,
-    rounds: usize,
-    rows: &mut [(String, Box<dyn FnMut() -> f64 + '_>)],
-) -> Vec<f64> {
+pub fn compare(title: &str, unit: &str, rounds: usize, rows: &mut [Row<'_>]) -> Vec<f64> {
     let mut samples = vec![Vec::with_capacity(rounds); rows.len()];
     for _ in 0..rounds {
         for ((_, row), samples) in rows.iter_mut().zip(&mut samples) {

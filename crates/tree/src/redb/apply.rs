@@ -332,9 +332,9 @@ impl Applier<'_, '_> {
     ) -> Result<(), Fault> {
         let key = head_key(session.number, &moved.branch);
         if moved.exists {
-            self.tables.heads.insert(key.as_slice(), head_value(to).as_slice())?;
+            self.tables.state.insert(key.as_slice(), head_value(to).as_slice())?;
         } else {
-            self.tables.heads.remove(key.as_slice())?;
+            self.tables.state.remove(key.as_slice())?;
         }
         session.branches += u64::from(moved.exists);
         session.branches -= u64::from(moved.existed);

@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::index::Which;
 use super::shrink;
 use super::snapshot::Snapshot;
-use super::tables::{SessionRow, id_hash, index_key, lengths, read_head};
+use super::tables::{SessionRow, id_hash, index_key, lengths};
 use crate::ancestry::Places;
 use crate::derive::{self, Facts};
 use crate::encode;
@@ -259,12 +259,8 @@ impl Check<'_> {
     fn heads(&mut self, seen: &Seen) -> Result<(), Fault> {
         let name = seen.row.name.clone();
         let mut stored = BTreeMap::new();
-        let (from, to) = (seen.row.number.to_be_bytes(), (seen.row.number + 1).to_be_bytes());
-        for found in self.snapshot.tables.heads.range(from.as_slice()..to.as_slice())? {
-            let (key, value) = found?;
-            let branch = String::from_utf8_lossy(&key.value()[8..]).into_owned();
-            let head = read_head(value.value())?;
-            let head = head.map(|number| self.snapshot.tables.place_at(number)).transpose()?;
+        for (branch, head) in self.snapshot.tables.branches(seen.row.number, "", usize::MAX)? {
+            let head = head.map(|number| self.snapshot.place(number)).transpose()?;
             stored.insert(branch, head.map(|place| place.id));
         }
         if stored != seen.heads {

@@ -12,10 +12,7 @@ use super::cursor::Cursor;
 use super::fault::Fault;
 use super::index::{View, Which};
 use super::shrink;
-use super::tables::{
-    Counters, ReadTables, SessionRow, head_key, id_hash, index_key, number_in, read_head,
-    read_place,
-};
+use super::tables::{Counters, ReadTables, SessionRow, id_hash, index_key, number_in, read_place};
 use crate::ancestry::{self, Places};
 use crate::derive::{self, Above};
 use crate::encode;
@@ -269,19 +266,13 @@ impl Snapshot {
         limit: usize,
     ) -> Result<Vec<Branch>, Fault> {
         let row = self.session_row(session)?;
+        // The first name that may follow: names hold no NUL.
         let from = after.map_or_else(String::new, |name| format!("{name}\0"));
-        let (from, to) = (head_key(row.number, &from), head_key(row.number + 1, ""));
-        let mut branches = Vec::new();
-        let rows = self.tables.heads.range(from.as_slice()..to.as_slice())?;
-        for found in rows.take(limit.min(limits::PAGE)) {
-            let (key, value) = found?;
-            let name = std::str::from_utf8(&key.value()[8..])
-                .map_err(|_| Error::corrupt("head", "branch name is not UTF-8"))?
-                .to_owned();
-            let head = self.id_of(read_head(value.value())?)?;
-            branches.push(Branch { active: name == row.active, name, head });
-        }
-        Ok(branches)
+        let branches = self.tables.branches(row.number, &from, limit.min(limits::PAGE))?;
+        let branch = |(name, head): (String, Option<Number>)| {
+            Ok(Branch { active: name == row.active, head: self.id_of(head)?, name })
+        };
+        branches.into_iter().map(branch).collect()
     }
 
     pub(super) fn scan(

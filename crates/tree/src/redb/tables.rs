@@ -2,8 +2,8 @@
 //! and values are numbers and plain bytes; what the bytes mean is `encode.rs`' business.
 
 use redb::{
-    ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
-    WriteTransaction,
+    AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, Table,
+    TableDefinition, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +21,15 @@ const META: TableDefinition<&[u8], &[u8]> = TableDefinition::new("meta");
 const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
 const PLACES: TableDefinition<u64, &[u8]> = TableDefinition::new("places");
 const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
-const SESSIONS: TableDefinition<u64, &[u8]> = TableDefinition::new("sessions");
+const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
 const NAMES: TableDefinition<&[u8], u64> = TableDefinition::new("session-names");
-const HEADS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("heads");
 const IDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("ids");
 const ALIASES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("aliases");
 
-const STORE_KEY: &[u8] = b"store";
-const COUNTERS_KEY: &[u8] = b"counters";
+const IDENTITY_KEY: &[u8] = b"store";
+/// All that changes with an append shares one table, and in a small store one page: the counters under
+/// the empty key, then each session's row followed by its branches.
+const COUNTERS_KEY: &[u8] = b"";
 
 /// What a store is, written once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -72,7 +73,12 @@ pub(super) struct SessionRow {
     pub(super) changed_ms: i64,
 }
 
-/// Key of a branch: session number, then the branch's name.
+/// Key of a session's row: its number, big-endian.
+fn session_key(session: u64) -> [u8; 8] {
+    session.to_be_bytes()
+}
+
+/// Key of a branch: its session's key, then its name.
 pub(super) fn head_key(session: u64, branch: &str) -> Vec<u8> {
     [&session.to_be_bytes(), branch.as_bytes()].concat()
 }
@@ -105,7 +111,7 @@ pub(super) fn head_value(head: Option<Number>) -> Vec<u8> {
     head.map(|number| number.to_be_bytes().to_vec()).unwrap_or_default()
 }
 
-pub(super) fn read_head(bytes: &[u8]) -> Result<Option<Number>> {
+fn read_head(bytes: &[u8]) -> Result<Option<Number>> {
     match <[u8; 8]>::try_from(bytes) {
         Ok(bytes) => Ok(Some(Number::from_be_bytes(bytes))),
         Err(_) if bytes.is_empty() => Ok(None),
@@ -123,48 +129,36 @@ pub(super) fn read_place(number: Number, bytes: &[u8]) -> Result<Place> {
 }
 
 /// All tables of one transaction.
-pub(super) struct Tables<M, N, S, H, I> {
-    pub(super) meta: M,
+pub(super) struct Tables<B, N, S> {
+    meta: B,
+    pub(super) state: B,
+    pub(super) ids: B,
+    pub(super) aliases: B,
     pub(super) entries: N,
     pub(super) places: N,
     pub(super) journal: N,
-    pub(super) sessions: N,
     pub(super) names: S,
-    pub(super) heads: H,
-    pub(super) ids: I,
-    pub(super) aliases: I,
 }
 
 type Bytes = &'static [u8];
 /// The tables of a write transaction.
-pub(super) type WriteTables<'t> = Tables<
-    Table<'t, Bytes, Bytes>,
-    Table<'t, u64, Bytes>,
-    Table<'t, Bytes, u64>,
-    Table<'t, Bytes, Bytes>,
-    Table<'t, Bytes, Bytes>,
->;
+pub(super) type WriteTables<'t> =
+    Tables<Table<'t, Bytes, Bytes>, Table<'t, u64, Bytes>, Table<'t, Bytes, u64>>;
 /// The tables of a read transaction.
-pub(super) type ReadTables = Tables<
-    ReadOnlyTable<Bytes, Bytes>,
-    ReadOnlyTable<u64, Bytes>,
-    ReadOnlyTable<Bytes, u64>,
-    ReadOnlyTable<Bytes, Bytes>,
-    ReadOnlyTable<Bytes, Bytes>,
->;
+pub(super) type ReadTables =
+    Tables<ReadOnlyTable<Bytes, Bytes>, ReadOnlyTable<u64, Bytes>, ReadOnlyTable<Bytes, u64>>;
 
 macro_rules! open_all {
     ($txn:expr) => {
         Tables {
             meta: $txn.open_table(META)?,
+            state: $txn.open_table(STATE)?,
+            ids: $txn.open_table(IDS)?,
+            aliases: $txn.open_table(ALIASES)?,
             entries: $txn.open_table(ENTRIES)?,
             places: $txn.open_table(PLACES)?,
             journal: $txn.open_table(JOURNAL)?,
-            sessions: $txn.open_table(SESSIONS)?,
             names: $txn.open_table(NAMES)?,
-            heads: $txn.open_table(HEADS)?,
-            ids: $txn.open_table(IDS)?,
-            aliases: $txn.open_table(ALIASES)?,
         }
     };
 }
@@ -175,17 +169,18 @@ impl<'t> WriteTables<'t> {
     }
 
     pub(super) fn put_identity(&mut self, identity: &Identity) -> Result<(), Fault> {
-        self.meta.insert(STORE_KEY, encode::pack(identity)?.as_slice())?;
+        self.meta.insert(IDENTITY_KEY, encode::pack(identity)?.as_slice())?;
         Ok(())
     }
 
     pub(super) fn put_counters(&mut self, counters: &Counters) -> Result<(), Fault> {
-        self.meta.insert(COUNTERS_KEY, encode::pack(counters)?.as_slice())?;
+        self.state.insert(COUNTERS_KEY, encode::pack(counters)?.as_slice())?;
         Ok(())
     }
 
     pub(super) fn put_session(&mut self, row: &SessionRow) -> Result<(), Fault> {
-        self.sessions.insert(row.number, encode::pack(row)?.as_slice())?;
+        let key = session_key(row.number);
+        self.state.insert(key.as_slice(), encode::pack(row)?.as_slice())?;
         Ok(())
     }
 }
@@ -196,15 +191,33 @@ impl ReadTables {
     }
 }
 
-impl<M, N, S, H, I> Tables<M, N, S, H, I>
+impl<B, N, S> Tables<B, N, S>
 where
-    M: ReadableTable<Bytes, Bytes>,
+    B: ReadableTable<Bytes, Bytes>,
     N: ReadableTable<u64, Bytes>,
     S: ReadableTable<Bytes, u64>,
-    H: ReadableTable<Bytes, Bytes>,
 {
+    /// The branches of a session with names from `from` on, in order of name.
+    pub(super) fn branches(
+        &self,
+        session: u64,
+        from: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Option<Number>)>, Fault> {
+        // No branch has an empty name: the empty one is the session's own row.
+        let from = head_key(session, if from.is_empty() { "\0" } else { from });
+        let to = session_key(session + 1);
+        let branch = |row: Result<(AccessGuard<'_, _>, AccessGuard<'_, _>), _>| {
+            let (key, value): (AccessGuard<'_, Bytes>, AccessGuard<'_, Bytes>) = row?;
+            let name = std::str::from_utf8(&key.value()[8..])
+                .map_err(|_| Error::corrupt("head", "branch name is not UTF-8"))?;
+            Ok((name.to_owned(), read_head(value.value())?))
+        };
+        self.state.range(from.as_slice()..to.as_slice())?.take(limit).map(branch).collect()
+    }
+
     pub(super) fn identity(&self) -> Result<Identity, Fault> {
-        let row = self.meta.get(STORE_KEY)?;
+        let row = self.meta.get(IDENTITY_KEY)?;
         let row = row.ok_or_else(|| Error::corrupt("meta", "the store's identity is missing"))?;
         // The format number comes first and alone decides whether the rest can be read.
         let format = row.value().first().copied().map_or(0, u32::from);
@@ -215,7 +228,7 @@ where
     }
 
     pub(super) fn counters(&self) -> Result<Counters, Fault> {
-        let row = self.meta.get(COUNTERS_KEY)?;
+        let row = self.state.get(COUNTERS_KEY)?;
         let row = row.ok_or_else(|| Error::corrupt("meta", "the counters are missing"))?;
         Ok(encode::unpack("meta", row.value())?)
     }
@@ -237,7 +250,7 @@ where
     }
 
     pub(super) fn session_at(&self, number: u64) -> Result<SessionRow, Fault> {
-        let row = self.sessions.get(number)?;
+        let row = self.state.get(session_key(number).as_slice())?;
         let row = row.ok_or_else(|| Error::corrupt("session", format!("{number} is missing")))?;
         Ok(encode::unpack("session", row.value())?)
     }
@@ -249,14 +262,14 @@ where
     /// `None` where there is no such branch.
     #[allow(clippy::option_option, reason = "the inner one is a branch without an entry")]
     pub(super) fn head(&self, session: u64, branch: &str) -> Result<Option<Option<Number>>, Fault> {
-        let row = self.heads.get(head_key(session, branch).as_slice())?;
+        let row = self.state.get(head_key(session, branch).as_slice())?;
         Ok(row.map(|row| read_head(row.value())).transpose()?)
     }
 }
 
 /// A stored frame, borrowed from its page.
 pub(super) struct Frame<'t> {
-    row: redb::AccessGuard<'t, Bytes>,
+    row: AccessGuard<'t, Bytes>,
 }
 
 impl Frame<'_> {
@@ -275,6 +288,6 @@ pub(super) fn lengths(tables: &ReadTables) -> Result<[(&'static str, u64); 4], F
         ("entries", tables.entries.len()?),
         ("places", tables.places.len()?),
         ("journal", tables.journal.len()?),
-        ("sessions", tables.sessions.len()?),
+        ("session-names", tables.names.len()?),
     ])
 }
