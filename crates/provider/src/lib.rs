@@ -1,1 +1,13 @@
-//! Token counters and summarizers. Never opens a tree.
+//! Token counters and summarizers. Never opens a tree, reads no clock and no environment.
+
+mod byte_classes;
+mod count;
+mod error;
+mod scripted;
+mod summarizer;
+
+pub use byte_classes::ByteClasses;
+pub use count::{IMAGE_TOKENS, MEDIUM_TOKENS, TokenCounter, count_message};
+pub use error::{Error, ErrorKind, Flaw, Result};
+pub use scripted::Scripted;
+pub use summarizer::{JobEntry, Summarizer, SummaryJob};
