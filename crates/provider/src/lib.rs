@@ -3,11 +3,13 @@
 mod byte_classes;
 mod count;
 mod error;
+mod ledger;
 mod scripted;
 mod summarizer;
 
 pub use byte_classes::ByteClasses;
 pub use count::{IMAGE_TOKENS, MEDIUM_TOKENS, TokenCounter, count_message};
 pub use error::{Error, ErrorKind, Flaw, Result};
+pub use ledger::Ledger;
 pub use scripted::Scripted;
 pub use summarizer::{JobEntry, Summarizer, SummaryJob};

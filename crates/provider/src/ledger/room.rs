@@ -1,0 +1,238 @@
+//! Lines that fit: each taken while tokens are left, none cut in the middle of a name.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use super::book::{Book, File, Name};
+use crate::byte_classes::ByteClasses;
+
+/// Digits of an entry's id that a line carries.
+const ID_DIGITS: usize = 6;
+/// An id that costs as much as any: which one a line of many ends with is not known beforehand.
+const DEAREST_ID: &str = "1a2b3c";
+/// Names on one line.
+const NAMES_PER_LINE: usize = 16;
+/// Candidates that do not fit, after which there is no room.
+const MISSES: usize = 24;
+
+/// Tokens a shelf may still use.
+pub(super) struct Room<'c> {
+    counter: &'c ByteClasses,
+    left: u64,
+}
+
+impl<'c> Room<'c> {
+    pub(super) fn new(counter: &'c ByteClasses, left: u64) -> Self {
+        Self { counter, left }
+    }
+
+    /// Thousandths of a token that are left.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
+    fn take(&mut self, text: &str) -> bool {
+        let cost = self.counter.thousandths(text);
+        let fits = cost <= self.left;
+        if fits {
+            self.left -= cost;
+        }
+        fits
+    }
+
+    /// As many lines as fit, most wanted first, in the order they are given.
+    pub(super) fn lines(&mut self, lines: &[String]) -> Vec<String> {
+        let mut misses = 0;
+        let mut taken = Vec::new();
+        for line in lines {
+            if self.take(line) {
+                taken.push(line.clone());
+            } else {
+                misses += 1;
+                if misses == MISSES {
+                    break;
+                }
+            }
+        }
+        taken
+    }
+
+    /// The first ask, then the newest ones that fit, oldest first.
+    pub(super) fn asks(&mut self, book: &Book) -> Vec<String> {
+        let all: Vec<String> = book
+            .asks
+            .iter()
+            .map(|ask| line(&ask.text, &ask.source))
+            .collect();
+        let Some((first, later)) = all.split_first() else {
+            return Vec::new();
+        };
+        let newest_first: Vec<String> = std::iter::once(first)
+            .chain(later.iter().rev())
+            .cloned()
+            .collect();
+        let taken: HashSet<String> = self.lines(&newest_first).into_iter().collect();
+        all.into_iter()
+            .filter(|line| taken.contains(line))
+            .collect()
+    }
+
+    /// One text, cut to what fits.
+    pub(super) fn one<'t>(
+        &mut self,
+        mut text: impl Iterator<Item = (&'t String, &'t String)>,
+    ) -> Vec<String> {
+        let Some((text, source)) = text.next() else {
+            return Vec::new();
+        };
+        let fixed = line("...", source);
+        if !self.take(&fixed) {
+            return Vec::new();
+        }
+        let fitting = self.prefix(text);
+        if fitting.is_empty() {
+            return Vec::new();
+        }
+        let mark = if fitting.len() < text.len() {
+            "..."
+        } else {
+            ""
+        };
+        vec![line(&format!("{fitting}{mark}"), source)]
+    }
+
+    /// A foreign summary, cut at a line's end.
+    pub(super) fn prose(&mut self, text: &str) -> Vec<String> {
+        let lines: Vec<String> = text.lines().map(|line| format!("{line}\n")).collect();
+        let mut taken = Vec::new();
+        for line in lines {
+            if !self.take(&line) {
+                if taken.is_empty() {
+                    taken.push(format!("{}\n", self.prefix(&line).trim_end()));
+                }
+                break;
+            }
+            taken.push(line);
+        }
+        taken
+    }
+
+    /// As many leading words as fit.
+    fn prefix<'t>(&mut self, text: &'t str) -> &'t str {
+        let mut end = 0;
+        for word in text.split_inclusive(' ') {
+            if !self.take(word) {
+                break;
+            }
+            end += word.len();
+        }
+        text[..end].trim_end()
+    }
+
+    /// Files by the folder above theirs, changed ones first.
+    pub(super) fn files(&mut self, files: &[File], root: Option<&str>) -> Vec<String> {
+        let mut folders: Vec<(&str, Vec<&File>)> = Vec::new();
+        let mut misses = 0;
+        for file in files.iter().filter(|file| Some(file.path.as_str()) != root) {
+            let (folder, inside) = folder_and_inside(&file.path);
+            let known = folders.iter().position(|(name, _)| *name == folder);
+            let item = format!(" {inside}{}", mark(file));
+            let cost = if known.is_some() {
+                self.take(&item)
+            } else {
+                self.take(&format!("{folder}:{item} [{DEAREST_ID}]\n"))
+            };
+            match known {
+                _ if !cost => {
+                    misses += 1;
+                    if misses == MISSES {
+                        break;
+                    }
+                }
+                Some(at) => folders[at].1.push(file),
+                None => folders.push((folder, vec![file])),
+            }
+        }
+        folders
+            .into_iter()
+            .map(|(folder, files)| folder_line(folder, &files))
+            .collect()
+    }
+
+    /// Names that stand nowhere else, oldest first, with the entry that the first of a line is from.
+    pub(super) fn names(&mut self, names: &[Name], seen: &str) -> Vec<String> {
+        let mut taken: Vec<&Name> = Vec::new();
+        let mut misses = 0;
+        for name in names {
+            if seen.contains(&name.text) {
+                continue;
+            }
+            let starts_line = taken.len().is_multiple_of(NAMES_PER_LINE);
+            let end = if starts_line {
+                format!(" [{DEAREST_ID}]\n")
+            } else {
+                String::new()
+            };
+            if self.take(&format!("{}, {end}", name.text)) {
+                taken.push(name);
+            } else {
+                misses += 1;
+                if misses == MISSES {
+                    break;
+                }
+            }
+        }
+        taken.sort_by_key(|name| (name.seen, name.text.as_str()));
+        let lines = taken.chunks(NAMES_PER_LINE);
+        lines
+            .map(|names| {
+                let texts: Vec<&str> = names.iter().map(|name| name.text.as_str()).collect();
+                format!("{} [{}]\n", texts.join(", "), digits(&names[0].source))
+            })
+            .collect()
+    }
+}
+
+fn mark(file: &File) -> &'static str {
+    if file.is_changed() { "*" } else { "" }
+}
+
+/// The folder two above, and the path inside it: files of sibling folders share a line, and every
+/// file still stands with the folder it is in.
+fn folder_and_inside(path: &str) -> (&str, &str) {
+    let mut slashes = path.rmatch_indices('/').map(|(at, _)| at);
+    match (slashes.next(), slashes.next()) {
+        (Some(_), Some(at)) if at > 0 => (&path[..at], &path[at + 1..]),
+        _ => (".", path),
+    }
+}
+
+fn folder_line(folder: &str, files: &[&File]) -> String {
+    let newest = files.iter().max_by_key(|file| file.seen);
+    let source = newest.map_or("", |file| digits(&file.source));
+    if let [file] = files {
+        return format!("{}{} [{source}]\n", file.path, mark(file));
+    }
+    let mut inside: Vec<(&str, &str)> = files
+        .iter()
+        .map(|file| (folder_and_inside(&file.path).1, mark(file)))
+        .collect();
+    inside.sort_unstable();
+    let mut line = format!("{folder}:");
+    for (path, mark) in inside {
+        line.push(' ');
+        line.push_str(path);
+        line.push_str(mark);
+    }
+    let _ = writeln!(line, " [{source}]");
+    line
+}
+
+/// A line and the entry it comes from.
+pub(super) fn line(text: &str, source: &str) -> String {
+    format!("- {text} [{}]\n", digits(source))
+}
+
+fn digits(source: &str) -> &str {
+    source.get(..ID_DIGITS).unwrap_or(source)
+}

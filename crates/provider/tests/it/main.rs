@@ -1,0 +1,10 @@
+//! The crate seen from outside, on real sessions where they are at hand.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test binary: it fails loudly and says what it measured"
+)]
+
+mod ledger;
+mod samples;
