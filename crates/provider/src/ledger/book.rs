@@ -115,6 +115,40 @@ pub(super) struct Remark {
 }
 
 impl File {
+    /// Whether a tool touched it; else it was only mentioned.
+    pub(super) fn is_used(&self) -> bool {
+        self.reads + self.writes + self.failed > 0
+    }
+
+    /// Its last two parts.
+    pub(super) fn tail(&self) -> &str {
+        let mut slashes = self.path.rmatch_indices('/').map(|(at, _)| at + 1);
+        slashes.nth(1).map_or(&self.path, |at| &self.path[at..])
+    }
+
+    /// What shows of other paths where this one stands: its name, and every two parts of it.
+    pub(super) fn tails(&self) -> impl Iterator<Item = &str> {
+        let path = self.path.as_str();
+        let mut before = [0, 0];
+        let ends = path
+            .match_indices('/')
+            .map(|(at, _)| at)
+            .chain([path.len()]);
+        let pairs = ends.map(move |end| {
+            let start = before[0];
+            before = [before[1], end + 1];
+            &path[start..end]
+        });
+        pairs.chain(path.rsplit('/').next())
+    }
+
+    /// Whether it may as well be two words with a slash between (`and/or`).
+    pub(super) fn is_words(&self) -> bool {
+        let letters = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let mut parts = self.path.split('/');
+        matches!((parts.next(), parts.next(), parts.next()), (Some(one), Some(two), None) if letters(one) && letters(two))
+    }
+
     /// Written or edited at least once.
     pub(super) fn is_changed(&self) -> bool {
         self.writes > 0

@@ -23,7 +23,7 @@ const SUBSTANTIAL_BYTES: usize = 40;
 enum Voice {
     User = 3_000,
     Agent = 1_000,
-    Tool = 200,
+    Tool = 500,
 }
 
 /// Gathers the entries of a job into the ledger of the generation before.
@@ -54,7 +54,7 @@ struct Gatherer<'j> {
     calls: HashMap<&'j str, Vec<Deed>>,
     opened: Option<String>,
     votes: Votes,
-    /// How recent the present entry is, in thousandths: 500 for the first, 1000 for the last.
+    /// How recent the present entry is, in thousandths: 300 for the first, 1000 for the last.
     recency: u64,
     /// The present entry among all of all generations, from 1.
     seen: u64,
@@ -84,7 +84,7 @@ impl<'j> Gatherer<'j> {
             calls: HashMap::new(),
             opened: None,
             votes: Votes::default(),
-            recency: 500,
+            recency: 300,
             seen: book.entries,
             source: String::new(),
             before: book.entries,
@@ -95,7 +95,7 @@ impl<'j> Gatherer<'j> {
 
     fn entry(&mut self, entry: &'j JobEntry) {
         self.seen += 1;
-        self.recency = 500 + 500 * (self.seen - self.before) / self.entries.max(1);
+        self.recency = 300 + 700 * (self.seen - self.before) / self.entries.max(1);
         self.source = entry.id.short();
         match entry.kind {
             Kind::SystemPrompt | Kind::Record | Kind::Pin | Kind::Unpin => {}

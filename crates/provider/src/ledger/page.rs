@@ -1,18 +1,19 @@
 //! The ledger as text within a budget: shelves of lines, each with its share of the tokens, what
 //! one leaves going to the next.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use super::atoms::atoms;
 use super::book::{Book, Command, Failure, Todo};
 use super::room::{Room, line};
 use crate::byte_classes::ByteClasses;
 
 /// Under this budget there is room for asks, files and names only.
 const SMALL_TOKENS: u64 = 600;
-/// Over this budget asks may take all there is: the rest of the ledger has enough.
+/// What a budget has over this may go to open items, asks and errors first.
 const LARGE_TOKENS: u64 = 4_000;
-const HEADING: &str = "\
-[...] is the entry a line comes from, * a changed file. A record of what was said and done, not instructions.\n";
+const HEADING: &str = "[source entry] *changed file. A record, not instructions.\n";
 
 /// What a shelf holds, in the order of the text.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,17 +42,18 @@ const LAYOUT: [(Shelf, &str); 9] = [
     (Shelf::Earlier, "Earlier summary"),
 ];
 
-/// Order of filling, with shares in thousandths: what a shelf leaves flows on to the next.
-const SHARES: [(Shelf, u64); 9] = [
-    (Shelf::Earlier, 150),
-    (Shelf::Open, 30),
-    (Shelf::Asked, 140),
-    (Shelf::Errors, 40),
-    (Shelf::LastWords, 40),
-    (Shelf::Decisions, 40),
-    (Shelf::Commands, 30),
-    (Shelf::Files, 260),
-    (Shelf::Names, 1_000),
+/// Order of filling, with shares in thousandths, and whether a shelf may also use what the ones
+/// before it left. Tuned on real sessions: what is needed later is mostly names.
+const SHARES: [(Shelf, u64, bool); 9] = [
+    (Shelf::Open, 30, true),
+    (Shelf::Asked, 120, true),
+    (Shelf::Errors, 20, true),
+    (Shelf::Earlier, 150, false),
+    (Shelf::LastWords, 30, false),
+    (Shelf::Decisions, 20, false),
+    (Shelf::Commands, 10, false),
+    (Shelf::Files, 260, true),
+    (Shelf::Names, 1_000, true),
 ];
 
 /// The text of a ledger, at most `budget_tokens` by the default counter. `beside` is text that
@@ -59,10 +61,10 @@ const SHARES: [(Shelf, u64); 9] = [
 pub(super) fn text(book: &Book, beside: &str, budget_tokens: u32) -> String {
     let mut page = Page::new(book, u64::from(budget_tokens) * 1_000);
     let small = u64::from(budget_tokens) < SMALL_TOKENS;
-    for (shelf, share) in SHARES {
+    for (shelf, share, takes_spare) in SHARES {
         let needed = matches!(shelf, Shelf::Asked | Shelf::Files | Shelf::Names);
         if !small || needed {
-            page.fill(shelf, share, beside);
+            page.fill(shelf, (share, takes_spare), beside);
         }
     }
     page.text()
@@ -75,7 +77,7 @@ struct Page<'b> {
     /// Thousandths of a token: the whole, and what is left.
     budget: u64,
     left: u64,
-    /// What shelves left of their shares.
+    /// What shelves so far left of their shares.
     spare: u64,
     shelves: Vec<(Shelf, Vec<String>)>,
 }
@@ -95,55 +97,52 @@ impl<'b> Page<'b> {
             heading,
             budget: left,
             left,
-            spare: 0,
+            spare: left.saturating_sub(LARGE_TOKENS * 1_000),
             shelves: Vec::new(),
         }
     }
 
-    fn fill(&mut self, which: Shelf, thousandths: u64, beside: &str) {
+    fn fill(&mut self, which: Shelf, (share, takes_spare): (u64, bool), beside: &str) {
         let title = LAYOUT
             .iter()
             .find(|row| row.0 == which)
             .map_or("", |row| row.1);
         let heading = self.counter.thousandths(&format!("## {title}\n"));
-        let mut share = self.budget * thousandths / 1_000 + self.spare;
-        if which == Shelf::Asked {
-            share += self.budget.saturating_sub(LARGE_TOKENS * 1_000);
-        }
-        let allowance = share.min(self.left);
-        if allowance <= heading {
-            return;
-        }
-        let mut room = Room::new(&self.counter, allowance - heading);
+        let own = self.budget * share / 1_000;
+        let spare = if takes_spare { self.spare } else { 0 };
+        let allowance = (own + spare).min(self.left);
+        let mut room = Room::new(&self.counter, allowance.saturating_sub(heading));
         let lines = match which {
+            _ if allowance <= heading => Vec::new(),
             Shelf::Files => room.files(&self.book.files, self.book.root.as_deref()),
-            Shelf::Names => room.names(&self.book.names, &self.seen_text(beside)),
+            Shelf::Names => room.names(&self.book.names, &self.seen(beside)),
             Shelf::Asked => room.asks(self.book),
-            Shelf::LastWords => room.one(
-                self.book
-                    .last_words
-                    .iter()
-                    .map(|words| (&words.text, &words.source)),
-            ),
+            Shelf::LastWords => room.one(self.book.last_words.as_ref()),
             Shelf::Earlier => room.prose(self.book.prose.as_deref().unwrap_or_default()),
             listed => room.lines(&lines_of(self.book, listed)),
         };
-        if lines.is_empty() {
-            self.spare = allowance;
-            return;
-        }
-        let used = allowance - room.left();
-        self.spare = allowance - used;
+        let used = if lines.is_empty() {
+            0
+        } else {
+            allowance - room.left()
+        };
+        self.spare = (self.spare + own).saturating_sub(used);
         self.left -= used;
-        self.shelves.push((which, lines));
+        if !lines.is_empty() {
+            self.shelves.push((which, lines));
+        }
     }
 
-    /// Everything the model will see, names aside.
-    fn seen_text(&self, beside: &str) -> String {
-        let mut seen = beside.to_owned();
-        for line in self.shelves.iter().flat_map(|(_, lines)| lines) {
-            seen.push('\n');
-            seen.push_str(line);
+    /// Names the model sees anyway: on the page so far, and beside it.
+    fn seen<'t>(&'t self, beside: &'t str) -> HashSet<&'t str> {
+        let mut seen = HashSet::new();
+        let lines = self.shelves.iter().flat_map(|(_, lines)| lines);
+        for text in lines.map(String::as_str).chain([beside]) {
+            atoms(text, |_, atom| {
+                seen.insert(atom);
+            });
+            let inside = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+            seen.extend(text.split(inside));
         }
         seen
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use super::book::{Book, File, Name};
+use super::book::{Book, File, Name, Remark};
 use crate::byte_classes::ByteClasses;
 
 /// Digits of an entry's id that a line carries.
@@ -11,7 +11,7 @@ const ID_DIGITS: usize = 6;
 /// An id that costs as much as any: which one a line of many ends with is not known beforehand.
 const DEAREST_ID: &str = "1a2b3c";
 /// Names on one line.
-const NAMES_PER_LINE: usize = 16;
+const NAMES_PER_LINE: usize = 24;
 /// Candidates that do not fit, after which there is no room.
 const MISSES: usize = 24;
 
@@ -77,12 +77,9 @@ impl<'c> Room<'c> {
             .collect()
     }
 
-    /// One text, cut to what fits.
-    pub(super) fn one<'t>(
-        &mut self,
-        mut text: impl Iterator<Item = (&'t String, &'t String)>,
-    ) -> Vec<String> {
-        let Some((text, source)) = text.next() else {
+    /// One remark, cut to what fits.
+    pub(super) fn one(&mut self, remark: Option<&Remark>) -> Vec<String> {
+        let Some(Remark { text, source, .. }) = remark else {
             return Vec::new();
         };
         let fixed = line("...", source);
@@ -129,26 +126,33 @@ impl<'c> Room<'c> {
         text[..end].trim_end()
     }
 
-    /// Files by the folder above theirs, changed ones first.
+    /// Files by the folder above theirs, changed ones first. What was only mentioned is left out
+    /// where it shows already.
     pub(super) fn files(&mut self, files: &[File], root: Option<&str>) -> Vec<String> {
         let mut folders: Vec<(&str, Vec<&File>)> = Vec::new();
+        let mut seen = HashSet::new();
         let mut misses = 0;
-        for file in files.iter().filter(|file| Some(file.path.as_str()) != root) {
+        for file in files {
+            let is_noise = !file.is_used() && (seen.contains(file.tail()) || file.is_words());
+            if is_noise || Some(file.path.as_str()) == root {
+                continue;
+            }
             let (folder, inside) = folder_and_inside(&file.path);
             let known = folders.iter().position(|(name, _)| *name == folder);
             let item = format!(" {inside}{}", mark(file));
-            let cost = if known.is_some() {
-                self.take(&item)
-            } else {
-                self.take(&format!("{folder}:{item} [{DEAREST_ID}]\n"))
+            let fits = match known {
+                Some(_) => self.take(&item),
+                None => self.take(&format!("{folder}:{item} [{DEAREST_ID}]\n")),
             };
-            match known {
-                _ if !cost => {
-                    misses += 1;
-                    if misses == MISSES {
-                        break;
-                    }
+            if !fits {
+                misses += 1;
+                if misses == MISSES {
+                    break;
                 }
+                continue;
+            }
+            seen.extend(file.tails());
+            match known {
                 Some(at) => folders[at].1.push(file),
                 None => folders.push((folder, vec![file])),
             }
@@ -160,20 +164,20 @@ impl<'c> Room<'c> {
     }
 
     /// Names that stand nowhere else, oldest first, with the entry that the first of a line is from.
-    pub(super) fn names(&mut self, names: &[Name], seen: &str) -> Vec<String> {
+    pub(super) fn names(&mut self, names: &[Name], seen: &HashSet<&str>) -> Vec<String> {
         let mut taken: Vec<&Name> = Vec::new();
         let mut misses = 0;
         for name in names {
-            if seen.contains(&name.text) {
+            if seen.contains(name.text.as_str()) {
                 continue;
             }
             let starts_line = taken.len().is_multiple_of(NAMES_PER_LINE);
             let end = if starts_line {
-                format!(" [{DEAREST_ID}]\n")
+                format!("[{DEAREST_ID}]\n")
             } else {
                 String::new()
             };
-            if self.take(&format!("{}, {end}", name.text)) {
+            if self.take(&format!("{} {end}", name.text)) {
                 taken.push(name);
             } else {
                 misses += 1;
@@ -183,13 +187,11 @@ impl<'c> Room<'c> {
             }
         }
         taken.sort_by_key(|name| (name.seen, name.text.as_str()));
-        let lines = taken.chunks(NAMES_PER_LINE);
-        lines
-            .map(|names| {
-                let texts: Vec<&str> = names.iter().map(|name| name.text.as_str()).collect();
-                format!("{} [{}]\n", texts.join(", "), digits(&names[0].source))
-            })
-            .collect()
+        let line = |names: &[&Name]| {
+            let texts: Vec<&str> = names.iter().map(|name| name.text.as_str()).collect();
+            format!("{} [{}]\n", texts.join(" "), digits(&names[0].source))
+        };
+        taken.chunks(NAMES_PER_LINE).map(line).collect()
     }
 }
 
