@@ -288,3 +288,75 @@ fn hostile_text_is_only_text() {
         assert!(!summary.text.contains('\u{1b}'));
     }
 }
+
+#[test]
+fn nothing_is_named_that_was_not_said() {
+    for sample in samples::all() {
+        let said: String = sample.entries.iter().map(samples::everything).collect();
+        let root = sample.directory.as_deref().unwrap_or("\0");
+        for budget in [1_000, 4_000] {
+            let text = ledger(&sample.entries, budget).text;
+            let lines = text.lines().skip_while(|line| !line.starts_with("## "));
+            for line in lines.filter(|line| !line.starts_with('#')) {
+                let (line, source) = line.rsplit_once(" [").unwrap_or((line, ""));
+                let digits = source.trim_end_matches(']');
+                let is_source = |entry: &JobEntry| entry.id.to_string().starts_with(digits);
+                assert!(
+                    sample.entries.iter().any(is_source),
+                    "{}: no entry {digits:?}",
+                    sample.name
+                );
+                for word in line.split(|c: char| c.is_whitespace() || "`,:()\"'".contains(c)) {
+                    let name = word.trim_matches(|c: char| !c.is_alphanumeric());
+                    let short = name.strip_prefix(root).unwrap_or(name);
+                    assert!(
+                        said.contains(short) || ["failed"].contains(&short),
+                        "{}: {name:?} was never said",
+                        sample.name
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Megabytes a second, of one thread.
+const SPEED: f64 = 20.0;
+
+#[test]
+fn a_long_session_is_summarized_at_speed() {
+    let samples = samples::all();
+    let once = samples.iter().flat_map(|sample| &sample.entries);
+    let entries: Vec<JobEntry> = once.cycle().take(8_000).cloned().collect();
+    if entries.is_empty() {
+        return;
+    }
+    let job = job(&entries, None, BUDGET_TOKENS);
+    let bytes: usize = entries
+        .iter()
+        .map(|entry| samples::everything(entry).len())
+        .sum();
+    let runs = (0..5).map(|_| {
+        let start = std::time::Instant::now();
+        std::hint::black_box(Ledger::new().of(&job).unwrap());
+        start.elapsed()
+    });
+    let best = runs.min().unwrap().as_secs_f64();
+    #[allow(clippy::cast_precision_loss, reason = "a few megabytes")]
+    let megabytes = bytes as f64 / 1e6;
+    println!(
+        "ledger: {:.0} MB/s over {megabytes:.1} MB",
+        megabytes / best
+    );
+    // Tests run with few optimizations, and beside others.
+    let floor = if cfg!(debug_assertions) {
+        SPEED / 2.0
+    } else {
+        SPEED
+    };
+    assert!(
+        megabytes / best > floor,
+        "{:.1} MB/s, floor {floor}",
+        megabytes / best
+    );
+}

@@ -7,4 +7,6 @@
 )]
 
 mod ledger;
+mod retention;
+mod rivals;
 mod samples;

@@ -161,3 +161,28 @@ pub(crate) fn id(at: usize) -> Id {
     }
     Id::from_bytes(bytes)
 }
+
+/// Everything an entry says, as text.
+pub(crate) fn everything(entry: &JobEntry) -> String {
+    let text = |part: &Part| match part {
+        Part::Text { text } | Part::Reasoning { text } | Part::ToolResult { text, .. } => {
+            text.clone()
+        }
+        Part::ToolCall {
+            name, arguments, ..
+        } => format!("{name} {}", strings(arguments)),
+        _ => String::new(),
+    };
+    let texts: Vec<String> = entry.message.parts.iter().map(text).collect();
+    texts.join("\n") + "\n"
+}
+
+/// The strings in a value, without JSON's escapes.
+fn strings(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(strings).collect::<Vec<_>>().join("\n"),
+        Value::Object(fields) => fields.values().map(strings).collect::<Vec<_>>().join("\n"),
+        other => other.to_string(),
+    }
+}
