@@ -292,7 +292,10 @@ async fn a_compaction_replaces_what_it_covers(store: Arc<dyn Store>) {
     let ids = talk(&one, 5).await;
     let compaction =
         |kept: Id| one.draft(Kind::Compaction, Body::new("text", "sum")).tokens(3).target(kept);
+    let foreseen = store.preview(ids[9], Some(ids[6])).await.unwrap();
     let summary = append(&one, compaction(ids[6])).await;
+    let landed = store.measure(summary).await.unwrap().compaction.unwrap();
+    assert_eq!(landed.cut, Some(foreseen));
     let later = append(&one, said(&one, Kind::User, "and now")).await;
     let context = one.context().await.unwrap();
     let shown: Vec<(Id, Source)> =
@@ -306,7 +309,10 @@ async fn a_compaction_replaces_what_it_covers(store: Arc<dyn Store>) {
     assert_eq!(shown, expected);
     assert_eq!(context.tokens, 10 + 3 + 4 * 10 + 10);
     let again = one.append(compaction(ids[6]), Expect::Any).await.unwrap_err();
-    assert!(matches!(again, Error::Superseded { by } if by == summary), "{again}");
+    let foreseen = store.preview(later, Some(ids[6])).await.unwrap_err();
+    for refusal in [again, foreseen] {
+        assert!(matches!(refusal, Error::Superseded { by } if by == summary), "{refusal}");
+    }
     append(&one, compaction(ids[8])).await;
     // Rewinding across a compaction undoes it.
     one.rewind(Some(ids[9]), Expect::Any).await.unwrap();

@@ -91,7 +91,7 @@ pub(crate) fn place(
             place.pins = Some(place.number);
         }
         Kind::Compaction => {
-            place.cut = Some(cut(above, parent, &place, facts.target.as_deref())?);
+            place.cut = Some(cut(above, parent, place.number, facts.target.as_deref())?);
             place.compaction = Some(place.number);
         }
         _ => {}
@@ -136,10 +136,14 @@ fn check_on_path(
     Err(Error::invalid("target", format!("{target} is not an ancestor of the entry")))
 }
 
-fn cut(
+/// What a compaction with this number does under `parent`, keeping from `target` on.
+///
+/// # Errors
+/// `Invalid` or `Conflict` where it may not cut there.
+pub(crate) fn cut(
     above: &impl Above,
     parent: Option<&Arc<Place>>,
-    own: &Place,
+    number: Number,
     target: Option<&Place>,
 ) -> Result<Cut> {
     let (first_kept, depth, covered_tokens, covered_turns) = if let Some(first) = target {
@@ -156,7 +160,9 @@ fn cut(
         if parent.is_some_and(|parent| !parent.open.is_empty()) {
             return Err(Error::invalid("cut", "nothing is kept while a tool call is open"));
         }
-        (own.number, own.depth, own.tokens_through, own.turn)
+        parent.map_or((number, 0, 0, 0), |parent| {
+            (number, parent.depth + 1, parent.tokens_through, parent.turn)
+        })
     };
     let superseded = parent.and_then(|parent| parent.compaction).map(|number| above.place(number));
     let older = superseded.transpose()?;

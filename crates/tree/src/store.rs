@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::entry::{Draft, Entry, Nonce};
 use crate::error::Result;
 use crate::id::{Id, Prefix};
-use crate::place::{Measure, Number, Place};
+use crate::place::{Cut, Measure, Number, Place};
 use crate::verify::Report;
 
 /// Name of the branch a session starts with.
@@ -34,8 +34,9 @@ pub const MAIN: &str = "main";
 /// * **Snapshots.** Each read sees one state, at least as new as every commit that returned before
 ///   the read began. Reads do not wait for writes.
 /// * **Cost.** `h` is the length of a path, `n` the number of entries in the store: `measure` and
-///   `seek` are O(log n) per answer, `tail` is O(kept), `path` is O(log h + slice), `commit` is
-///   O(entries of the change · log n). Nothing is O(h) or O(n) but `scan` to its end and `verify`.
+///   `seek` are O(log n) per answer, `preview` is O(pins · log n), `tail` is O(kept), `path` is
+///   O(log h + slice), `commit` is O(entries of the change · log n). Nothing is O(h) or O(n) but
+///   `scan` to its end and `verify`.
 /// * **Cancellation.** Dropping the future of a commit that was accepted does not undo it.
 #[async_trait]
 pub trait Store: Debug + Send + Sync {
@@ -82,6 +83,10 @@ pub trait Store: Debug + Send + Sync {
 
     /// The same without entries: places only.
     async fn places(&self, head: Id, depths: std::ops::Range<u64>) -> Result<Vec<Place>>;
+
+    /// What a compaction under `head` that keeps from `first_kept` on (nothing where `None`) would
+    /// do to the context. Refused as its commit would be.
+    async fn preview(&self, head: Id, first_kept: Option<Id>) -> Result<Cut>;
 
     /// Everything the context at `head` is made of.
     async fn tail(&self, head: Id) -> Result<Tail>;

@@ -42,7 +42,7 @@ use crate::encode;
 use crate::entry::Nonce;
 use crate::error::{Error, Result};
 use crate::id::{Id, Prefix};
-use crate::place::{Measure, Number, Place};
+use crate::place::{Cut, Measure, Number, Place};
 use crate::sources::Sources;
 use crate::store::{
     Branch, Change, Committed, JournalRow, Seek, SessionInfo, Stats, Store, Stored, Tail,
@@ -361,6 +361,10 @@ impl Store for RedbStore {
 
     async fn places(&self, head: Id, depths: std::ops::Range<u64>) -> Result<Vec<Place>> {
         self.read(|snapshot| snapshot.places(&head, depths))
+    }
+
+    async fn preview(&self, head: Id, first_kept: Option<Id>) -> Result<Cut> {
+        self.read(|snapshot| snapshot.preview(&head, first_kept.as_ref()))
     }
 
     async fn tail(&self, head: Id) -> Result<Tail> {

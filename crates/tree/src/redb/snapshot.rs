@@ -20,7 +20,7 @@ use crate::entry::Envelope;
 use crate::error::{Error, Result};
 use crate::id::{Id, Prefix};
 use crate::limits;
-use crate::place::{Measure, Number, Place};
+use crate::place::{Cut, Measure, Number, Place};
 use crate::store::{Branch, JournalRow, Seek, SessionInfo, Stats, Stored, Tail};
 
 /// One state of the store.
@@ -202,6 +202,12 @@ impl Snapshot {
             run.push(parent);
         }
         Ok(run)
+    }
+
+    pub(super) fn preview(&self, head: &Id, first_kept: Option<&Id>) -> Result<Cut, Fault> {
+        let head = self.existing(head)?;
+        let target = first_kept.map(|id| self.existing(id)).transpose()?;
+        Ok(derive::cut(self, Some(&head), self.counters.entries, target.as_deref())?)
     }
 
     pub(super) fn tail(&self, head: &Id) -> Result<Tail, Fault> {
