@@ -56,20 +56,14 @@ impl ByteClasses {
 
     /// The preset of a model's family, by its name.
     pub fn for_model(model: &str) -> Self {
-        if model.to_ascii_lowercase().contains("claude") {
-            Self::claude()
-        } else {
-            Self::openai()
-        }
+        if model.to_ascii_lowercase().contains("claude") { Self::claude() } else { Self::openai() }
     }
 
     /// Thousandths of a token. The sum over two texts is that of both, where a line end parts them.
     pub(crate) fn thousandths(&self, text: &str) -> u64 {
         let counts = features(text.as_bytes());
         let weighed = counts.iter().zip(&self.coefficients);
-        weighed
-            .map(|(count, coefficient)| count * coefficient)
-            .sum()
+        weighed.map(|(count, coefficient)| count * coefficient).sum()
     }
 }
 
@@ -187,14 +181,8 @@ mod tests {
 
     #[test]
     fn presets_have_names_of_their_own() {
-        assert_eq!(
-            ByteClasses::for_model("Claude-Opus-4-5"),
-            ByteClasses::claude()
-        );
-        assert_eq!(
-            ByteClasses::for_model("qwen3-coder"),
-            ByteClasses::default()
-        );
+        assert_eq!(ByteClasses::for_model("Claude-Opus-4-5"), ByteClasses::claude());
+        assert_eq!(ByteClasses::for_model("qwen3-coder"), ByteClasses::default());
         assert_ne!(ByteClasses::openai().id(), ByteClasses::claude().id());
     }
 }

@@ -50,11 +50,9 @@ fn count_part(counter: &dyn TokenCounter, part: &Part) -> u32 {
         Part::Text { text } | Part::Reasoning { text } | Part::ToolResult { text, .. } => {
             counter.count(text)
         }
-        Part::ToolCall {
-            name, arguments, ..
-        } => counter
-            .count(name)
-            .saturating_add(count_value(counter, arguments)),
+        Part::ToolCall { name, arguments, .. } => {
+            counter.count(name).saturating_add(count_value(counter, arguments))
+        }
         Part::Media { mime, .. } => medium(mime),
         Part::Other { value, .. } => count_value(counter, value),
         // A part of a later version: its JSON is all there is to go by.
@@ -63,11 +61,7 @@ fn count_part(counter: &dyn TokenCounter, part: &Part) -> u32 {
 }
 
 fn medium(mime: &str) -> u32 {
-    if mime.starts_with("image/") {
-        IMAGE_TOKENS
-    } else {
-        MEDIUM_TOKENS
-    }
+    if mime.starts_with("image/") { IMAGE_TOKENS } else { MEDIUM_TOKENS }
 }
 
 /// JSON as the model sees it, but for base64 inside, which has the fixed cost of a medium.
@@ -104,11 +98,7 @@ fn count_value(counter: &dyn TokenCounter, value: &Value) -> u32 {
 }
 
 fn count_string(counter: &dyn TokenCounter, text: &str) -> u32 {
-    if is_base64(text) {
-        IMAGE_TOKENS
-    } else {
-        counter.count(text)
-    }
+    if is_base64(text) { IMAGE_TOKENS } else { counter.count(text) }
 }
 
 fn is_base64(text: &str) -> bool {
@@ -133,10 +123,7 @@ mod tests {
         let counter = ByteClasses::default();
         let part = |part| count_message(&counter, &Message::new(Role::User, vec![part]));
         let data = "iVBORw0KGgo".repeat(20_000);
-        let medium = part(Part::Media {
-            mime: "image/png".into(),
-            data: data.clone(),
-        });
+        let medium = part(Part::Media { mime: "image/png".into(), data: data.clone() });
         let other = part(Part::Other {
             name: "screenshot".into(),
             value: json!({ "source": { "data": data } }),

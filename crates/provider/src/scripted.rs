@@ -32,19 +32,13 @@ pub struct Scripted {
 impl Scripted {
     /// A summarizer that gives these texts and errors, in order.
     pub fn new(replies: impl IntoIterator<Item = Result<String>>) -> Self {
-        let summary = |text| Summary {
-            text,
-            ..Summary::default()
-        };
+        let summary = |text| Summary { text, ..Summary::default() };
         Self::summaries(replies.into_iter().map(|reply| reply.map(summary)))
     }
 
     /// A summarizer that gives these whole summaries and errors, in order.
     pub fn summaries(replies: impl IntoIterator<Item = Result<Summary>>) -> Self {
-        Self {
-            replies: Mutex::new(replies.into_iter().collect()),
-            jobs: Mutex::default(),
-        }
+        Self { replies: Mutex::new(replies.into_iter().collect()), jobs: Mutex::default() }
     }
 
     /// The jobs so far, in order.
@@ -58,10 +52,7 @@ impl Summarizer for Scripted {
     async fn summarize(&self, job: SummaryJob) -> Result<Summary> {
         held(&self.jobs).push(job);
         held(&self.replies).pop_front().unwrap_or_else(|| {
-            Err(Error::Unavailable {
-                detail: "the script has no more replies".into(),
-                after: None,
-            })
+            Err(Error::Unavailable { detail: "the script has no more replies".into(), after: None })
         })
     }
 

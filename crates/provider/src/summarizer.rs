@@ -70,10 +70,7 @@ pub struct JobEntry {
 impl SummaryJob {
     /// Tokens of the entries.
     pub fn entry_tokens(&self) -> u64 {
-        self.entries
-            .iter()
-            .map(|entry| u64::from(entry.tokens))
-            .sum()
+        self.entries.iter().map(|entry| u64::from(entry.tokens)).sum()
     }
 }
 

@@ -101,10 +101,7 @@ pub(super) fn atoms<'t>(text: &'t str, mut found: impl FnMut(Atom, &'t str)) {
 fn url_end(bytes: &[u8], from: usize) -> usize {
     let ends = |byte: &u8| {
         byte.is_ascii_whitespace()
-            || matches!(
-                byte,
-                b'"' | b'\'' | b'<' | b'>' | b')' | b']' | b'`' | b'\\'
-            )
+            || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b')' | b']' | b'`' | b'\\')
             || *byte >= 0x80
     };
     let rest = &bytes[from..];
@@ -112,8 +109,7 @@ fn url_end(bytes: &[u8], from: usize) -> usize {
 }
 
 fn bits_of(text: &str) -> u8 {
-    text.bytes()
-        .fold(0, |bits, byte| bits | BITS[usize::from(byte)])
+    text.bytes().fold(0, |bits, byte| bits | BITS[usize::from(byte)])
 }
 
 fn trim(text: &str) -> &str {
@@ -176,11 +172,8 @@ fn error_word<'t>(text: &'t str, found: &mut impl FnMut(Atom, &'t str)) {
 
 fn path<'t>(text: &'t str, bits: u8, found: &mut impl FnMut(Atom, &'t str)) {
     let named = bits & (UPPER | LOWER) != 0 && text.len() >= 4 && !text.starts_with("//");
-    let inside = text
-        .trim_start_matches(['.', '~', '/'])
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .count();
+    let inside =
+        text.trim_start_matches(['.', '~', '/']).split('/').filter(|part| !part.is_empty()).count();
     if named && (inside > 1 || text.starts_with(['/', '~', '.']) && inside == 1) {
         emit(Atom::Path, text, found);
     }
@@ -239,9 +232,7 @@ fn is_error(text: &str, bits: u8) -> bool {
 fn is_hash(bytes: &[u8], bits: u8) -> bool {
     bits == LOWER | DIGIT
         && (7..=40).contains(&bytes.len())
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
+        && bytes.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
 }
 
 fn is_version(text: &str) -> bool {

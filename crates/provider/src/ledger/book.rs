@@ -130,10 +130,7 @@ impl File {
     pub(super) fn tails(&self) -> impl Iterator<Item = &str> {
         let path = self.path.as_str();
         let mut before = [0, 0];
-        let ends = path
-            .match_indices('/')
-            .map(|(at, _)| at)
-            .chain([path.len()]);
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         let pairs = ends.map(move |end| {
             let start = before[0];
             before = [before[1], end + 1];
@@ -164,12 +161,8 @@ impl Book {
 
     fn aged(mut self) -> Self {
         let decay = |score: &mut u64| *score = score.saturating_mul(DECAY) / 1_000;
-        self.names
-            .iter_mut()
-            .for_each(|name| decay(&mut name.score));
-        self.decisions
-            .iter_mut()
-            .for_each(|remark| decay(&mut remark.score));
+        self.names.iter_mut().for_each(|name| decay(&mut name.score));
+        self.decisions.iter_mut().for_each(|remark| decay(&mut remark.score));
         let unchanged = self.files.iter_mut().filter(|file| !file.is_changed());
         unchanged.for_each(|file| decay(&mut file.score));
         self
@@ -183,15 +176,9 @@ impl Book {
             let rank = |file: &File| (file.is_changed(), file.score);
             rank(b).cmp(&rank(a)).then_with(|| a.path.cmp(&b.path))
         });
-        let changed = self
-            .files
-            .iter()
-            .take_while(|file| file.is_changed())
-            .count();
-        self.files
-            .truncate(changed.min(CHANGED_FILES) + UNCHANGED_FILES);
-        self.names
-            .sort_by(|a, b| b.score.cmp(&a.score).then_with(|| a.text.cmp(&b.text)));
+        let changed = self.files.iter().take_while(|file| file.is_changed()).count();
+        self.files.truncate(changed.min(CHANGED_FILES) + UNCHANGED_FILES);
+        self.names.sort_by(|a, b| b.score.cmp(&a.score).then_with(|| a.text.cmp(&b.text)));
         self.names.truncate(NAMES);
         self.rank_decisions();
         keep_last(&mut self.failures, FAILURES);
@@ -202,8 +189,7 @@ impl Book {
 
     /// Keeps what is worth most.
     pub(super) fn rank_decisions(&mut self) {
-        self.decisions
-            .sort_by(|a, b| b.score.cmp(&a.score).then_with(|| a.text.cmp(&b.text)));
+        self.decisions.sort_by(|a, b| b.score.cmp(&a.score).then_with(|| a.text.cmp(&b.text)));
         self.decisions.truncate(DECISIONS);
     }
 

@@ -67,20 +67,8 @@ impl<'j> Gatherer<'j> {
     fn new(book: Book, entries: usize) -> Self {
         let keys = |(at, key): (usize, &String)| (key.clone(), at);
         Self {
-            file_at: book
-                .files
-                .iter()
-                .map(|file| &file.path)
-                .enumerate()
-                .map(keys)
-                .collect(),
-            name_at: book
-                .names
-                .iter()
-                .map(|name| &name.text)
-                .enumerate()
-                .map(keys)
-                .collect(),
+            file_at: book.files.iter().map(|file| &file.path).enumerate().map(keys).collect(),
+            name_at: book.names.iter().map(|name| &name.text).enumerate().map(keys).collect(),
             calls: HashMap::new(),
             opened: None,
             votes: Votes::default(),
@@ -116,11 +104,7 @@ impl<'j> Gatherer<'j> {
             match part {
                 Part::Text { text } => self.said(voice, text),
                 Part::Reasoning { text } => self.names(voice, text),
-                Part::ToolCall {
-                    id,
-                    name,
-                    arguments,
-                } => self.call(id, name, arguments),
+                Part::ToolCall { id, name, arguments } => self.call(id, name, arguments),
                 Part::ToolResult { call, text, error } => self.result(call, text, *error),
                 _ => {}
             }
@@ -133,12 +117,7 @@ impl<'j> Gatherer<'j> {
             return;
         }
         // An ask that was made before counts where it was made last, but for the first of all.
-        let again = self
-            .book
-            .asks
-            .iter()
-            .skip(1)
-            .position(|ask| ask.text == text);
+        let again = self.book.asks.iter().skip(1).position(|ask| ask.text == text);
         if let Some(at) = again {
             self.book.asks.remove(at + 1);
         }
@@ -152,11 +131,7 @@ impl<'j> Gatherer<'j> {
     fn last_words(&mut self, message: &Message) {
         let text = lines::one_line(&text_of(message), LAST_WORDS_CHARS);
         if text.len() >= SUBSTANTIAL_BYTES {
-            self.book.last_words = Some(Remark {
-                text,
-                score: 0,
-                source: self.source.clone(),
-            });
+            self.book.last_words = Some(Remark { text, score: 0, source: self.source.clone() });
         }
     }
 
@@ -181,11 +156,7 @@ impl<'j> Gatherer<'j> {
         let score = self.recency * weight / 1_000;
         self.book.decisions.retain(|remark| remark.text != text);
         let source = self.source.clone();
-        self.book.decisions.push(Remark {
-            text,
-            score,
-            source,
-        });
+        self.book.decisions.push(Remark { text, score, source });
         if self.book.decisions.len() > 4 * book::DECISIONS {
             self.book.rank_decisions();
         }
@@ -193,16 +164,10 @@ impl<'j> Gatherer<'j> {
 
     fn check_box(&mut self, item: &str, done: bool) {
         let text = lines::one_line(item, lines::LINE_CHARS);
-        self.book
-            .todos
-            .retain(|todo| todo.listed || todo.text != text);
+        self.book.todos.retain(|todo| todo.listed || todo.text != text);
         if !done {
             let source = self.source.clone();
-            self.book.todos.push(Todo {
-                text,
-                listed: false,
-                source,
-            });
+            self.book.todos.push(Todo { text, listed: false, source });
             if self.book.todos.len() > 2 * book::TODOS {
                 book::keep_last(&mut self.book.todos, book::TODOS);
             }
@@ -306,16 +271,8 @@ impl<'j> Gatherer<'j> {
     fn outcome(&mut self, command: String, text: &str, failed: bool) {
         let failures = &mut self.book.failures;
         failures.retain(|failure| failure.command != command);
-        let line = if failed {
-            lines::error_line(text)
-        } else {
-            None
-        };
-        failures.extend(line.map(|line| Failure {
-            command,
-            line,
-            source: self.source.clone(),
-        }));
+        let line = if failed { lines::error_line(text) } else { None };
+        failures.extend(line.map(|line| Failure { command, line, source: self.source.clone() }));
         if failures.len() > 2 * book::FAILURES {
             book::keep_last(failures, book::FAILURES);
         }
@@ -334,10 +291,7 @@ impl<'j> Gatherer<'j> {
 
     fn mention(&mut self, voice: Voice, path: &str) {
         let seen = self.seen;
-        let known = self
-            .file_at
-            .get(clean(path))
-            .map(|at| &self.book.files[*at]);
+        let known = self.file_at.get(clean(path)).map(|at| &self.book.files[*at]);
         if known.is_none_or(|file| file.seen != seen) {
             self.file(path, voice as u64);
         }
@@ -368,10 +322,7 @@ impl<'j> Gatherer<'j> {
         let at = self.file_at.get(path).copied().unwrap_or_else(|| {
             self.votes.path(path);
             self.file_at.insert(path.to_owned(), self.book.files.len());
-            self.book.files.push(File {
-                path: path.to_owned(),
-                ..File::default()
-            });
+            self.book.files.push(File { path: path.to_owned(), ..File::default() });
             self.book.files.len() - 1
         });
         let file = &mut self.book.files[at];
@@ -405,11 +356,7 @@ fn text_of(message: &Message) -> String {
 
 fn clean(path: &str) -> &str {
     let path = path.strip_prefix("./").unwrap_or(path);
-    if path.len() > 1 {
-        path.trim_end_matches('/')
-    } else {
-        path
-    }
+    if path.len() > 1 { path.trim_end_matches('/') } else { path }
 }
 
 /// The text in at most `limit` bytes: its start, and its end where it is longer.

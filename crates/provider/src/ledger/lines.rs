@@ -116,18 +116,11 @@ pub(super) fn exit_code(output: &str) -> Option<i64> {
 
 fn exit_code_of_line(line: &str) -> Option<i64> {
     let lower = line.to_ascii_lowercase();
-    let rest = [
-        "exit code",
-        "exited with code",
-        "exit status",
-        "\"exit_code\"",
-    ]
-    .iter()
-    .find_map(|mark| lower.split_once(mark).map(|(_, rest)| rest.to_owned()))?;
+    let rest = ["exit code", "exited with code", "exit status", "\"exit_code\""]
+        .iter()
+        .find_map(|mark| lower.split_once(mark).map(|(_, rest)| rest.to_owned()))?;
     let digits = rest.trim_start_matches([':', ' ', '=']);
-    let end = digits
-        .find(|c: char| !c.is_ascii_digit() && c != '-')
-        .unwrap_or(digits.len());
+    let end = digits.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(digits.len());
     digits[..end].parse().ok()
 }
 
@@ -147,9 +140,7 @@ fn sentences(text: &str) -> impl Iterator<Item = &str> {
         let mut rest: &str = line;
         std::iter::from_fn(move || {
             let mut stops = rest.match_indices(['.', '!', '?']).map(|(at, _)| at + 1);
-            let end = stops
-                .find(|at| rest[*at..].starts_with(' '))
-                .unwrap_or(rest.len());
+            let end = stops.find(|at| rest[*at..].starts_with(' ')).unwrap_or(rest.len());
             let (sentence, behind) = rest.split_at(end);
             rest = behind;
             (!sentence.is_empty()).then_some(sentence)
@@ -173,10 +164,7 @@ pub(super) fn check_boxes<'t>(text: &'t str, mut found: impl FnMut(&'t str, bool
     for line in text.lines() {
         let item = line.trim_start().trim_start_matches(['-', '*', '+', ' ']);
         let open = item.strip_prefix("[ ] ").map(|rest| (rest, false));
-        let ticked = || {
-            item.strip_prefix("[x] ")
-                .or_else(|| item.strip_prefix("[X] "))
-        };
+        let ticked = || item.strip_prefix("[x] ").or_else(|| item.strip_prefix("[X] "));
         if let Some((rest, done)) = open.or_else(|| ticked().map(|rest| (rest, true)))
             && !rest.trim().is_empty()
         {
@@ -192,10 +180,7 @@ mod tests {
     #[test]
     fn a_line_is_cut_by_characters_with_a_mark() {
         assert_eq!(one_line("a\n  b\tc", 9), "a b c");
-        assert_eq!(
-            one_line(&"\u{e9}".repeat(9), 4),
-            "\u{e9}\u{e9}\u{e9}\u{e9}..."
-        );
+        assert_eq!(one_line(&"\u{e9}".repeat(9), 4), "\u{e9}\u{e9}\u{e9}\u{e9}...");
     }
 
     #[test]
@@ -210,10 +195,7 @@ mod tests {
         let trace = "Traceback\n  File x\nValueError: bad input\n\n";
         assert_eq!(error_line(trace).as_deref(), Some("ValueError: bad input"));
         let rustc = "Compiling\nerror[E0308]: mismatched types\n --> a.rs\nerror: aborting";
-        assert_eq!(
-            error_line(rustc).as_deref(),
-            Some("error[E0308]: mismatched types")
-        );
+        assert_eq!(error_line(rustc).as_deref(), Some("error[E0308]: mismatched types"));
         assert_eq!(error_line("nope\n").as_deref(), Some("nope"));
         assert_eq!(error_line(" \n"), None);
     }
@@ -232,10 +214,7 @@ mod tests {
         decisions(text, |sentence| found.push(sentence));
         assert_eq!(
             found,
-            [
-                "We use lib.rs instead of main.rs, as said.",
-                "never log bodies, please"
-            ]
+            ["We use lib.rs instead of main.rs, as said.", "never log bodies, please"]
         );
     }
 

@@ -103,10 +103,7 @@ impl<'b> Page<'b> {
     }
 
     fn fill(&mut self, which: Shelf, (share, takes_spare): (u64, bool), beside: &str) {
-        let title = LAYOUT
-            .iter()
-            .find(|row| row.0 == which)
-            .map_or("", |row| row.1);
+        let title = LAYOUT.iter().find(|row| row.0 == which).map_or("", |row| row.1);
         let heading = self.counter.thousandths(&format!("## {title}\n"));
         let own = self.budget * share / 1_000;
         let spare = if takes_spare { self.spare } else { 0 };
@@ -121,11 +118,7 @@ impl<'b> Page<'b> {
             Shelf::Earlier => room.prose(self.book.prose.as_deref().unwrap_or_default()),
             listed => room.lines(&lines_of(self.book, listed)),
         };
-        let used = if lines.is_empty() {
-            0
-        } else {
-            allowance - room.left()
-        };
+        let used = if lines.is_empty() { 0 } else { allowance - room.left() };
         self.spare = (self.spare + own).saturating_sub(used);
         self.left -= used;
         if !lines.is_empty() {
@@ -169,10 +162,7 @@ fn lines_of(book: &Book, shelf: Shelf) -> Vec<String> {
         Shelf::Errors => {
             let failures = book.failures.iter().rev();
             let text = |failure: &Failure| {
-                line(
-                    &format!("`{}`: {}", failure.command, failure.line),
-                    &failure.source,
-                )
+                line(&format!("`{}`: {}", failure.command, failure.line), &failure.source)
             };
             failures.map(text).collect()
         }
@@ -185,9 +175,7 @@ fn lines_of(book: &Book, shelf: Shelf) -> Vec<String> {
         }
         Shelf::Decisions => {
             let remarks = book.decisions.iter();
-            remarks
-                .map(|remark| line(&remark.text, &remark.source))
-                .collect()
+            remarks.map(|remark| line(&remark.text, &remark.source)).collect()
         }
         _ => Vec::new(),
     }

@@ -59,22 +59,14 @@ impl<'c> Room<'c> {
 
     /// The first ask, then the newest ones that fit, oldest first.
     pub(super) fn asks(&mut self, book: &Book) -> Vec<String> {
-        let all: Vec<String> = book
-            .asks
-            .iter()
-            .map(|ask| line(&ask.text, &ask.source))
-            .collect();
+        let all: Vec<String> = book.asks.iter().map(|ask| line(&ask.text, &ask.source)).collect();
         let Some((first, later)) = all.split_first() else {
             return Vec::new();
         };
-        let newest_first: Vec<String> = std::iter::once(first)
-            .chain(later.iter().rev())
-            .cloned()
-            .collect();
+        let newest_first: Vec<String> =
+            std::iter::once(first).chain(later.iter().rev()).cloned().collect();
         let taken: HashSet<String> = self.lines(&newest_first).into_iter().collect();
-        all.into_iter()
-            .filter(|line| taken.contains(line))
-            .collect()
+        all.into_iter().filter(|line| taken.contains(line)).collect()
     }
 
     /// One remark, cut to what fits.
@@ -90,11 +82,7 @@ impl<'c> Room<'c> {
         if fitting.is_empty() {
             return Vec::new();
         }
-        let mark = if fitting.len() < text.len() {
-            "..."
-        } else {
-            ""
-        };
+        let mark = if fitting.len() < text.len() { "..." } else { "" };
         vec![line(&format!("{fitting}{mark}"), source)]
     }
 
@@ -157,10 +145,7 @@ impl<'c> Room<'c> {
                 None => folders.push((folder, vec![file])),
             }
         }
-        folders
-            .into_iter()
-            .map(|(folder, files)| folder_line(folder, &files))
-            .collect()
+        folders.into_iter().map(|(folder, files)| folder_line(folder, &files)).collect()
     }
 
     /// Names that stand nowhere else, oldest first, with the entry that the first of a line is from.
@@ -172,11 +157,7 @@ impl<'c> Room<'c> {
                 continue;
             }
             let starts_line = taken.len().is_multiple_of(NAMES_PER_LINE);
-            let end = if starts_line {
-                format!("[{DEAREST_ID}]\n")
-            } else {
-                String::new()
-            };
+            let end = if starts_line { format!("[{DEAREST_ID}]\n") } else { String::new() };
             if self.take(&format!("{} {end}", name.text)) {
                 taken.push(name);
             } else {
@@ -215,10 +196,8 @@ fn folder_line(folder: &str, files: &[&File]) -> String {
     if let [file] = files {
         return format!("{}{} [{source}]\n", file.path, mark(file));
     }
-    let mut inside: Vec<(&str, &str)> = files
-        .iter()
-        .map(|file| (folder_and_inside(&file.path).1, mark(file)))
-        .collect();
+    let mut inside: Vec<(&str, &str)> =
+        files.iter().map(|file| (folder_and_inside(&file.path).1, mark(file))).collect();
     inside.sort_unstable();
     let mut line = format!("{folder}:");
     for (path, mark) in inside {

@@ -103,9 +103,7 @@ pub(super) fn relate(book: &mut Book, root: &str) {
             *text = text.replace(&prefix, "");
         }
     };
-    book.commands
-        .iter_mut()
-        .for_each(|command| shorten(&mut command.text));
+    book.commands.iter_mut().for_each(|command| shorten(&mut command.text));
     for failure in &mut book.failures {
         shorten(&mut failure.command);
         shorten(&mut failure.line);

@@ -61,15 +61,8 @@ const CONTENT_KEYS: &[&str] = &[
     "insert_line",
     "changes",
 ];
-const LIST_TEXT_KEYS: &[&str] = &[
-    "content",
-    "text",
-    "title",
-    "step",
-    "description",
-    "subject",
-    "task",
-];
+const LIST_TEXT_KEYS: &[&str] =
+    &["content", "text", "title", "step", "description", "subject", "task"];
 const LIST_STATE_KEYS: &[&str] = &["status", "state", "done", "completed"];
 
 const READERS: &[&str] = &[
@@ -198,10 +191,7 @@ pub(super) fn deeds(name: &str, arguments: &Value) -> Vec<Deed> {
     let writes =
         !looks && (is_in(WRITERS) || CONTENT_KEYS.iter().any(|key| fields.contains_key(*key)));
     let mut paths: Vec<String> = text(PATH_KEYS).into_iter().collect();
-    for list in PATH_LIST_KEYS
-        .iter()
-        .filter_map(|key| fields.get(*key)?.as_array())
-    {
+    for list in PATH_LIST_KEYS.iter().filter_map(|key| fields.get(*key)?.as_array()) {
         paths.extend(list.iter().filter_map(listed_path));
     }
     if is_in(RUNNERS) || paths.is_empty() {
@@ -257,10 +247,9 @@ fn words(value: &Value) -> Option<String> {
 fn listed_path(value: &Value) -> Option<String> {
     match value {
         Value::String(path) => Some(path.clone()),
-        Value::Object(fields) => PATH_KEYS
-            .iter()
-            .find_map(|key| fields.get(*key)?.as_str())
-            .map(str::to_owned),
+        Value::Object(fields) => {
+            PATH_KEYS.iter().find_map(|key| fields.get(*key)?.as_str()).map(str::to_owned)
+        }
         _ => None,
     }
 }
@@ -277,17 +266,12 @@ fn todo_list(value: &Value) -> Option<Vec<(String, bool)>> {
 
 fn todo(item: &Value) -> Option<(String, bool)> {
     let fields = item.as_object()?;
-    let text = LIST_TEXT_KEYS
-        .iter()
-        .find_map(|key| fields.get(*key)?.as_str())?;
+    let text = LIST_TEXT_KEYS.iter().find_map(|key| fields.get(*key)?.as_str())?;
     let state = LIST_STATE_KEYS.iter().find_map(|key| fields.get(*key))?;
     let done = match state {
         Value::Bool(done) => *done,
         Value::String(state) => {
-            matches!(
-                state.as_str(),
-                "completed" | "complete" | "done" | "cancelled" | "skipped"
-            )
+            matches!(state.as_str(), "completed" | "complete" | "done" | "cancelled" | "skipped")
         }
         _ => return None,
     };
@@ -305,14 +289,9 @@ fn patched_files<'v>(values: impl Iterator<Item = &'v Value>) -> Vec<String> {
         }
         for line in text.lines() {
             let named = if codex {
-                [
-                    "*** Update File: ",
-                    "*** Add File: ",
-                    "*** Delete File: ",
-                    "*** Move to: ",
-                ]
-                .iter()
-                .find_map(|head| line.strip_prefix(head))
+                ["*** Update File: ", "*** Add File: ", "*** Delete File: ", "*** Move to: "]
+                    .iter()
+                    .find_map(|head| line.strip_prefix(head))
             } else {
                 line.strip_prefix("+++ b/")
                     .or_else(|| line.strip_prefix("+++ "))
@@ -343,45 +322,17 @@ mod tests {
         let run = |command: &str| vec![Deed::Run(command.into())];
         let cases = [
             ("Read", json!({"file_path": "/a/b.rs"}), read("/a/b.rs")),
-            (
-                "edit",
-                json!({"path": "b.ts", "oldText": "x", "newText": "y"}),
-                write("b.ts"),
-            ),
-            (
-                "MultiEdit",
-                json!({"file_path": "b.ts", "edits": []}),
-                write("b.ts"),
-            ),
-            (
-                "bash",
-                json!({"command": "make", "timeout": 3}),
-                run("make"),
-            ),
-            (
-                "shell",
-                json!({"command": ["bash", "-lc", "make"]}),
-                run("make"),
-            ),
-            (
-                "run_shell_command",
-                json!({"command": "ls src"}),
-                run("ls src"),
-            ),
+            ("edit", json!({"path": "b.ts", "oldText": "x", "newText": "y"}), write("b.ts")),
+            ("MultiEdit", json!({"file_path": "b.ts", "edits": []}), write("b.ts")),
+            ("bash", json!({"command": "make", "timeout": 3}), run("make")),
+            ("shell", json!({"command": ["bash", "-lc", "make"]}), run("make")),
+            ("run_shell_command", json!({"command": "ls src"}), run("ls src")),
             ("exec_command", json!({"cmd": "ls"}), run("ls")),
             ("create", json!({"filename": "r.py"}), write("r.py")),
             ("insert", json!({"text": "x = 1"}), vec![Deed::WriteOpen]),
             ("open", json!({"path": "setup.py"}), read("setup.py")),
-            (
-                "read_files",
-                json!({"files": [{"path": "a.tsx", "start_line": 1}]}),
-                read("a.tsx"),
-            ),
-            (
-                "str_replace_editor",
-                json!({"command": "view", "path": "/a.py"}),
-                read("/a.py"),
-            ),
+            ("read_files", json!({"files": [{"path": "a.tsx", "start_line": 1}]}), read("a.tsx")),
+            ("str_replace_editor", json!({"command": "view", "path": "/a.py"}), read("/a.py")),
             (
                 "str_replace_editor",
                 json!({"command": "create", "path": "/a.py", "file_text": ""}),
@@ -401,26 +352,14 @@ mod tests {
         assert_eq!(deeds("apply_patch", &json!({ "input": patch })), both);
         assert_eq!(deeds("apply_patch", &json!(patch)), both);
         let unified = "--- a/src/a.rs\n+++ b/src/a.rs\n@@ -1 +1 @@\n-x\n+y\n";
-        assert_eq!(
-            deeds("anything", &json!({ "diff": unified })),
-            write("src/a.rs")
-        );
+        assert_eq!(deeds("anything", &json!({ "diff": unified })), write("src/a.rs"));
     }
 
     #[test]
     fn unknown_tools_are_told_by_the_shape_of_their_arguments() {
-        assert_eq!(
-            deeds("mcp__fs__stat", &json!({"path": "a/b.rs"})),
-            read("a/b.rs")
-        );
-        assert_eq!(
-            deeds("zap", &json!({"path": "a.rs", "content": "x"})),
-            write("a.rs")
-        );
-        assert_eq!(
-            deeds("zap", &json!({"cmd": "make"})),
-            vec![Deed::Run("make".into())]
-        );
+        assert_eq!(deeds("mcp__fs__stat", &json!({"path": "a/b.rs"})), read("a/b.rs"));
+        assert_eq!(deeds("zap", &json!({"path": "a.rs", "content": "x"})), write("a.rs"));
+        assert_eq!(deeds("zap", &json!({"cmd": "make"})), vec![Deed::Run("make".into())]);
         assert_eq!(deeds("zap", &json!(3)), vec![]);
     }
 
@@ -437,11 +376,7 @@ mod tests {
                 json!({"plan": [{"step": "a", "status": "completed"}, {"step": "b", "status": "in_progress"}]}),
             ),
         ] {
-            assert_eq!(
-                deeds(name, &arguments),
-                vec![Deed::Todo(list.clone())],
-                "{name}"
-            );
+            assert_eq!(deeds(name, &arguments), vec![Deed::Todo(list.clone())], "{name}");
         }
     }
 }

@@ -11,18 +11,11 @@ use crate::samples::{self, Sample};
 const BUDGET_TOKENS: u32 = 7_000;
 
 fn job(entries: &[JobEntry], previous: Option<Summary>, budget_tokens: u32) -> SummaryJob {
-    SummaryJob {
-        entries: entries.to_vec(),
-        previous,
-        budget_tokens,
-        ..SummaryJob::default()
-    }
+    SummaryJob { entries: entries.to_vec(), previous, budget_tokens, ..SummaryJob::default() }
 }
 
 fn ledger(entries: &[JobEntry], budget_tokens: u32) -> Summary {
-    Ledger::new()
-        .of(&job(entries, None, budget_tokens))
-        .unwrap()
+    Ledger::new().of(&job(entries, None, budget_tokens)).unwrap()
 }
 
 /// The text of a user's ask on one line, as far as a ledger must keep it.
@@ -32,45 +25,26 @@ fn ask(entry: &JobEntry) -> String {
         _ => String::new(),
     };
     let texts: Vec<String> = entry.message.parts.iter().map(text).collect();
-    let words: Vec<&str> = texts
-        .iter()
-        .flat_map(|text| text.split_whitespace())
-        .collect();
-    words
-        .join(" ")
-        .chars()
-        .take(180)
-        .collect::<String>()
-        .trim_end()
-        .to_owned()
+    let words: Vec<&str> = texts.iter().flat_map(|text| text.split_whitespace()).collect();
+    words.join(" ").chars().take(180).collect::<String>().trim_end().to_owned()
 }
 
 fn changed(sample: &Sample) -> BTreeSet<String> {
     let mut failed = BTreeSet::new();
     for entry in &sample.entries {
         for part in &entry.message.parts {
-            if let Part::ToolResult {
-                call, error: true, ..
-            } = part
-            {
+            if let Part::ToolResult { call, error: true, .. } = part {
                 failed.insert(call.clone());
             }
         }
     }
     let mut changed = BTreeSet::new();
     for part in sample.entries.iter().flat_map(|entry| &entry.message.parts) {
-        let Part::ToolCall {
-            id,
-            name,
-            arguments,
-        } = part
-        else {
+        let Part::ToolCall { id, name, arguments } = part else {
             continue;
         };
         let writes = ["edit", "write", "Edit", "Write", "MultiEdit"].contains(&name.as_str());
-        let path = arguments["path"]
-            .as_str()
-            .or(arguments["file_path"].as_str());
+        let path = arguments["path"].as_str().or(arguments["file_path"].as_str());
         if let (true, Some(path), false) = (writes, path, failed.contains(id)) {
             changed.insert(path.to_owned());
         }
@@ -82,23 +56,12 @@ fn changed(sample: &Sample) -> BTreeSet<String> {
 fn every_ask_and_every_changed_file_stays_in_view() {
     for sample in samples::all() {
         let summary = ledger(&sample.entries, BUDGET_TOKENS);
-        let asks = sample
-            .entries
-            .iter()
-            .filter(|entry| entry.kind == Kind::User)
-            .map(ask);
+        let asks = sample.entries.iter().filter(|entry| entry.kind == Kind::User).map(ask);
         for ask in asks {
-            assert!(
-                summary.text.contains(&ask),
-                "{}: ask {ask:?} is gone",
-                sample.name
-            );
+            assert!(summary.text.contains(&ask), "{}: ask {ask:?} is gone", sample.name);
         }
         let book = summary.ledger.unwrap();
-        let root = book["root"]
-            .as_str()
-            .map(|root| format!("{root}/"))
-            .unwrap_or_default();
+        let root = book["root"].as_str().map(|root| format!("{root}/")).unwrap_or_default();
         let changed: BTreeSet<String> = changed(&sample)
             .into_iter()
             .map(|path| path.strip_prefix(&root).unwrap_or(&path).to_owned())
@@ -111,11 +74,7 @@ fn every_ask_and_every_changed_file_stays_in_view() {
         assert_eq!(listed, changed, "{}", sample.name);
         for path in listed {
             let name = path.rsplit('/').next().unwrap();
-            assert!(
-                summary.text.contains(&format!("{name}*")),
-                "{}: {path} is gone",
-                sample.name
-            );
+            assert!(summary.text.contains(&format!("{name}*")), "{}: {path} is gone", sample.name);
         }
     }
 }
@@ -135,14 +94,8 @@ fn the_text_is_within_its_budget_and_the_same_every_time() {
 
 #[test]
 fn a_budget_too_small_for_anything_is_refused() {
-    let error = Ledger::new()
-        .of(&job(&[], None, 100))
-        .unwrap_err()
-        .to_string();
-    assert_eq!(
-        error,
-        "invalid budget_tokens: a ledger needs at least 128, found 100"
-    );
+    let error = Ledger::new().of(&job(&[], None, 100)).unwrap_err().to_string();
+    assert_eq!(error, "invalid budget_tokens: a ledger needs at least 128, found 100");
 }
 
 #[test]
@@ -151,40 +104,23 @@ fn what_the_first_generation_knew_the_fourth_still_knows() {
         let mut summary: Option<Summary> = None;
         let quarter = sample.entries.len().div_ceil(4);
         for part in sample.entries.chunks(quarter) {
-            let next = Ledger::new()
-                .of(&job(part, summary, BUDGET_TOKENS))
-                .unwrap();
+            let next = Ledger::new().of(&job(part, summary, BUDGET_TOKENS)).unwrap();
             summary = Some(next);
         }
         let summary = summary.unwrap();
         let book = summary.ledger.as_ref().unwrap();
         assert_eq!(book["generation"], 4);
         assert_eq!(book["entries"], sample.entries.len());
-        let asks = sample
-            .entries
-            .iter()
-            .filter(|entry| entry.kind == Kind::User)
-            .map(ask);
+        let asks = sample.entries.iter().filter(|entry| entry.kind == Kind::User).map(ask);
         for ask in asks {
-            assert!(
-                summary.text.contains(&ask),
-                "{}: ask {ask:?} is gone",
-                sample.name
-            );
+            assert!(summary.text.contains(&ask), "{}: ask {ask:?} is gone", sample.name);
         }
         let count = |value: &serde_json::Value| {
             let files = value["files"].as_array().unwrap().iter();
-            files
-                .map(|file| file["writes"].as_u64().unwrap())
-                .sum::<u64>()
+            files.map(|file| file["writes"].as_u64().unwrap()).sum::<u64>()
         };
         let whole = ledger(&sample.entries, BUDGET_TOKENS);
-        assert_eq!(
-            count(book),
-            count(whole.ledger.as_ref().unwrap()),
-            "{}",
-            sample.name
-        );
+        assert_eq!(count(book), count(whole.ledger.as_ref().unwrap()), "{}", sample.name);
     }
 }
 
@@ -195,17 +131,9 @@ fn a_foreign_summary_is_carried_as_prose() {
         ..Summary::default()
     };
     let first = Ledger::new().of(&job(&[], Some(previous), 1_000)).unwrap();
-    assert!(
-        first.text.contains("Port parseTree to src/tree/parse.rs."),
-        "{}",
-        first.text
-    );
+    assert!(first.text.contains("Port parseTree to src/tree/parse.rs."), "{}", first.text);
     let second = Ledger::new().of(&job(&[], Some(first), 1_000)).unwrap();
-    assert!(
-        second.text.contains("Port parseTree to src/tree/parse.rs."),
-        "{}",
-        second.text
-    );
+    assert!(second.text.contains("Port parseTree to src/tree/parse.rs."), "{}", second.text);
 }
 
 fn entry(at: usize, kind: Kind, parts: Vec<Part>) -> JobEntry {
@@ -225,40 +153,22 @@ fn run(at: usize, command: &str, output: &str, error: bool) -> [JobEntry; 2] {
         name: "bash".into(),
         arguments: serde_json::json!({ "command": command }),
     };
-    let result = Part::ToolResult {
-        call,
-        text: output.into(),
-        error,
-    };
-    [
-        entry(at, Kind::Assistant, vec![make]),
-        entry(at + 1, Kind::ToolResult, vec![result]),
-    ]
+    let result = Part::ToolResult { call, text: output.into(), error };
+    [entry(at, Kind::Assistant, vec![make]), entry(at + 1, Kind::ToolResult, vec![result])]
 }
 
 #[test]
 fn a_failure_stays_until_the_same_command_succeeds() {
-    let failing = run(
-        0,
-        "cd /work/app && make 2>&1 | tail",
-        "x.c:3: error: no semicolon",
-        true,
-    );
+    let failing = run(0, "cd /work/app && make 2>&1 | tail", "x.c:3: error: no semicolon", true);
     let other = run(2, "make lint", "lint failed: 3 errors", true);
     let mended = run(4, "make", "done", false);
     let mut entries = [failing, other].concat();
     let before = ledger(&entries, 1_000).text;
-    assert!(
-        before.contains("`make`: x.c:3: error: no semicolon"),
-        "{before}"
-    );
+    assert!(before.contains("`make`: x.c:3: error: no semicolon"), "{before}");
     entries.extend(mended);
     let after = ledger(&entries, 1_000).text;
     assert!(!after.contains("no semicolon"), "{after}");
-    assert!(
-        after.contains("`make lint`: lint failed: 3 errors"),
-        "{after}"
-    );
+    assert!(after.contains("`make lint`: lint failed: 3 errors"), "{after}");
 }
 
 #[test]
@@ -273,15 +183,9 @@ fn hostile_text_is_only_text() {
     ];
     let counter = ByteClasses::default();
     for text in nasty {
-        let parts = |text: &str| {
-            vec![Part::Text {
-                text: text.to_owned(),
-            }]
-        };
-        let mut entries = vec![
-            entry(0, Kind::User, parts(&text)),
-            entry(1, Kind::Assistant, parts(&text)),
-        ];
+        let parts = |text: &str| vec![Part::Text { text: text.to_owned() }];
+        let mut entries =
+            vec![entry(0, Kind::User, parts(&text)), entry(1, Kind::Assistant, parts(&text))];
         entries.extend(run(2, &text, &text, true));
         let summary = ledger(&entries, 600);
         assert!(counter.count(&summary.text) <= 600);
@@ -332,10 +236,7 @@ fn a_long_session_is_summarized_at_speed() {
         return;
     }
     let job = job(&entries, None, BUDGET_TOKENS);
-    let bytes: usize = entries
-        .iter()
-        .map(|entry| samples::everything(entry).len())
-        .sum();
+    let bytes: usize = entries.iter().map(|entry| samples::everything(entry).len()).sum();
     let runs = (0..5).map(|_| {
         let start = std::time::Instant::now();
         std::hint::black_box(Ledger::new().of(&job).unwrap());
@@ -344,19 +245,8 @@ fn a_long_session_is_summarized_at_speed() {
     let best = runs.min().unwrap().as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "a few megabytes")]
     let megabytes = bytes as f64 / 1e6;
-    println!(
-        "ledger: {:.0} MB/s over {megabytes:.1} MB",
-        megabytes / best
-    );
+    println!("ledger: {:.0} MB/s over {megabytes:.1} MB", megabytes / best);
     // Tests run with few optimizations, and beside others.
-    let floor = if cfg!(debug_assertions) {
-        SPEED / 2.0
-    } else {
-        SPEED
-    };
-    assert!(
-        megabytes / best > floor,
-        "{:.1} MB/s, floor {floor}",
-        megabytes / best
-    );
+    let floor = if cfg!(debug_assertions) { SPEED / 2.0 } else { SPEED };
+    assert!(megabytes / best > floor, "{:.1} MB/s, floor {floor}", megabytes / best);
 }

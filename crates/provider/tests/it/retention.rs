@@ -28,11 +28,8 @@ const KEPT_TOKENS: u64 = 20_000;
 /// Cuts with fewer probes say nothing.
 const MIN_PROBES: usize = 8;
 /// Budgets, and the retention under which the test fails: over all cuts, and in any one session.
-const FLOORS: [(u32, f64, f64); 3] = [
-    (1_000, 0.60, 0.40),
-    (2_000, 0.70, 0.60),
-    (4_000, 0.78, 0.75),
-];
+const FLOORS: [(u32, f64, f64); 3] =
+    [(1_000, 0.60, 0.40), (2_000, 0.70, 0.60), (4_000, 0.78, 0.75)];
 const LEDGER: &str = "ledger";
 const LEDGER_BLIND: &str = "ledger, tail unseen";
 
@@ -95,9 +92,7 @@ fn counts(class: Class, atom: &str) -> bool {
         Class::Number if hash => mixed(),
         Class::Name => atom.len() >= 5 && !["JavaScript", "TypeScript", "GitHub"].contains(&atom),
         Class::Path => {
-            let bare = atom
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || b"./-".contains(&byte));
+            let bare = atom.bytes().all(|byte| byte.is_ascii_digit() || b"./-".contains(&byte));
             atom.len() >= 4 && !atom.starts_with("//") && !bare
         }
         _ => true,
@@ -136,9 +131,9 @@ fn words(entry: &JobEntry, directory: &str) -> Words {
                 authored.push_str(text);
                 authored.push('\n');
             }
-            Part::ToolCall {
-                name, arguments, ..
-            } => authored.extend([name, " ", &arguments.to_string(), "\n"]),
+            Part::ToolCall { name, arguments, .. } => {
+                authored.extend([name, " ", &arguments.to_string(), "\n"])
+            }
             Part::ToolResult { text, .. } => {
                 printed.push_str(text);
                 printed.push('\n');
@@ -158,11 +153,7 @@ fn words(entry: &JobEntry, directory: &str) -> Words {
 fn probes(head: &[Words], kept: &[Words], future: &[Words]) -> BTreeMap<(Class, String), usize> {
     let all = |words: &[Words]| -> Atoms {
         let both = |words: &Words| {
-            words
-                .authored_atoms
-                .union(&words.printed_atoms)
-                .cloned()
-                .collect::<Vec<_>>()
+            words.authored_atoms.union(&words.printed_atoms).cloned().collect::<Vec<_>>()
         };
         words.iter().flat_map(both).collect()
     };
@@ -182,10 +173,7 @@ fn probes(head: &[Words], kept: &[Words], future: &[Words]) -> BTreeMap<(Class, 
 
 /// Where the kept tail of the entries before `at` begins.
 fn cut(entries: &[JobEntry], at: usize) -> usize {
-    let total: u64 = entries[..at]
-        .iter()
-        .map(|entry| u64::from(entry.tokens))
-        .sum();
+    let total: u64 = entries[..at].iter().map(|entry| u64::from(entry.tokens)).sum();
     let keep = KEPT_TOKENS.min(total / 4);
     let (mut cut, mut kept) = (at, 0);
     while cut > 0 && kept < keep {
@@ -221,15 +209,8 @@ fn share(part: usize, whole: usize) -> f64 {
 type Table = BTreeMap<(u32, &'static str), Scores>;
 
 fn measure(sample: &Sample, table: &mut Table) -> usize {
-    let directory = sample
-        .directory
-        .as_ref()
-        .map_or("\0".into(), |path| format!("{path}/"));
-    let all: Vec<Words> = sample
-        .entries
-        .iter()
-        .map(|entry| words(entry, &directory))
-        .collect();
+    let directory = sample.directory.as_ref().map_or("\0".into(), |path| format!("{path}/"));
+    let all: Vec<Words> = sample.entries.iter().map(|entry| words(entry, &directory)).collect();
     let mut cuts = 0;
     for percent in CUTS_PERCENT {
         let at = sample.entries.len() * percent / 100;
@@ -240,10 +221,8 @@ fn measure(sample: &Sample, table: &mut Table) -> usize {
             continue;
         }
         cuts += 1;
-        let later: Atoms = future
-            .iter()
-            .flat_map(|words| words.authored_atoms.iter().cloned())
-            .collect();
+        let later: Atoms =
+            future.iter().flat_map(|words| words.authored_atoms.iter().cloned()).collect();
         let texts: Vec<String> = all[..cut]
             .iter()
             .map(|words| format!("{}\n{}", words.authored, words.printed))
@@ -256,10 +235,7 @@ fn measure(sample: &Sample, table: &mut Table) -> usize {
                 kept: sample.entries[cut..at].to_vec(),
                 ..SummaryJob::default()
             };
-            let blind = SummaryJob {
-                kept: Vec::new(),
-                ..job.clone()
-            };
+            let blind = SummaryJob { kept: Vec::new(), ..job.clone() };
             let rivals = [
                 (LEDGER, Ledger::new().of(&job).unwrap().text),
                 (LEDGER_BLIND, Ledger::new().of(&blind).unwrap().text),
@@ -268,13 +244,7 @@ fn measure(sample: &Sample, table: &mut Table) -> usize {
             ];
             for (name, text) in rivals {
                 let scores = table.entry((budget, name)).or_default();
-                score(
-                    scores,
-                    &text.replace(&directory, ""),
-                    &needed,
-                    &later,
-                    &directory,
-                );
+                score(scores, &text.replace(&directory, ""), &needed, &later, &directory);
             }
         }
     }
@@ -301,12 +271,8 @@ fn score(
     let named = atoms(summary, directory);
     scores.retention.push(share(held, needed.len()));
     scores.weighted.push(weight_held / weight);
-    scores
-        .used
-        .push(share(named.intersection(later).count(), named.len()));
-    scores
-        .tokens
-        .push(f64::from(ByteClasses::default().count(summary)));
+    scores.used.push(share(named.intersection(later).count(), named.len()));
+    scores.tokens.push(f64::from(ByteClasses::default().count(summary)));
 }
 
 #[test]
@@ -352,13 +318,9 @@ fn print(table: &Table, cuts: usize) {
     println!("retention over {cuts} cuts (share of what is needed later; 1 is best)");
     println!(" budget  method               retention  weighted  used later  tokens");
     for ((budget, name), scores) in table {
-        let [retention, weighted, used, tokens] = [
-            &scores.retention,
-            &scores.weighted,
-            &scores.used,
-            &scores.tokens,
-        ]
-        .map(|values| mean(values));
+        let [retention, weighted, used, tokens] =
+            [&scores.retention, &scores.weighted, &scores.used, &scores.tokens]
+                .map(|values| mean(values));
         println!(
             "{budget:>7}  {name:20} {retention:>9.3} {weighted:>9.3} {used:>11.3} {tokens:>7.0}"
         );

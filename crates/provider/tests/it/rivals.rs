@@ -24,15 +24,10 @@ pub(crate) fn first(texts: &[String], budget: u32) -> String {
 /// Sentences of the user and the agent.
 pub(crate) fn prose(entries: &[JobEntry]) -> Vec<String> {
     let mut sentences = Vec::new();
-    let said = entries
-        .iter()
-        .filter(|entry| entry.message.role != Role::Tool);
+    let said = entries.iter().filter(|entry| entry.message.role != Role::Tool);
     for part in said.flat_map(|entry| &entry.message.parts) {
         let Part::Text { text } = part else { continue };
-        for sentence in text
-            .split(['\n', '!', '?'])
-            .flat_map(|line| line.split(". "))
-        {
+        for sentence in text.split(['\n', '!', '?']).flat_map(|line| line.split(". ")) {
             if (20..=400).contains(&sentence.trim().len()) {
                 sentences.push(sentence.trim().to_owned());
             }
@@ -45,10 +40,7 @@ pub(crate) fn prose(entries: &[JobEntry]) -> Vec<String> {
 pub(crate) fn tf_idf(sentences: &[String], budget: u32) -> String {
     let words = |sentence: &str| -> BTreeSet<String> {
         let words = sentence.split(|c: char| !c.is_alphanumeric() && !"_./-".contains(c));
-        words
-            .filter(|word| word.len() > 2)
-            .map(str::to_lowercase)
-            .collect()
+        words.filter(|word| word.len() > 2).map(str::to_lowercase).collect()
     };
     let mut frequency: BTreeMap<String, f64> = BTreeMap::new();
     for sentence in sentences {

@@ -23,26 +23,16 @@ const SAMPLES: [&str; 3] = [
 
 /// The samples that are large enough to be summarized; none where the folder is not there.
 pub(crate) fn all() -> Vec<Sample> {
-    let folder = Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../shared/samples"
-    ));
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/samples"));
     if !folder.is_dir() {
         println!("skipped: no samples at {}", folder.display());
         return Vec::new();
     }
-    SAMPLES
-        .iter()
-        .map(|name| read(folder.join(name), name))
-        .collect()
+    SAMPLES.iter().map(|name| read(folder.join(name), name)).collect()
 }
 
 fn read(path: PathBuf, name: &'static str) -> Sample {
-    let mut sample = Sample {
-        name,
-        directory: None,
-        entries: Vec::new(),
-    };
+    let mut sample = Sample { name, directory: None, entries: Vec::new() };
     for line in fs::read_to_string(path).unwrap().lines() {
         let record: Value = serde_json::from_str(line).unwrap();
         if sample.directory.is_none() {
@@ -78,9 +68,7 @@ fn entry(record: &Value, at: usize) -> Option<JobEntry> {
             error: record["isError"] == true,
         }];
     }
-    let answers = parts
-        .iter()
-        .any(|part| matches!(part, Part::ToolResult { .. }));
+    let answers = parts.iter().any(|part| matches!(part, Part::ToolResult { .. }));
     let kind = match role {
         Role::Assistant => Kind::Assistant,
         _ if answers => Kind::ToolResult,
@@ -102,12 +90,8 @@ fn entry(record: &Value, at: usize) -> Option<JobEntry> {
 fn part(block: &Value) -> Option<Part> {
     let text = |key: &str| block[key].as_str().map(str::to_owned);
     Some(match block["type"].as_str()? {
-        "text" => Part::Text {
-            text: text("text")?,
-        },
-        "thinking" => Part::Reasoning {
-            text: text("thinking")?,
-        },
+        "text" => Part::Text { text: text("text")? },
+        "thinking" => Part::Reasoning { text: text("thinking")? },
         "toolCall" | "tool_use" => Part::ToolCall {
             id: text("id")?,
             name: text("name")?,
@@ -118,10 +102,7 @@ fn part(block: &Value) -> Option<Part> {
             text: plain(&block["content"]),
             error: block["is_error"] == true,
         },
-        kind => Part::Media {
-            mime: format!("image/{kind}"),
-            data: String::new(),
-        },
+        kind => Part::Media { mime: format!("image/{kind}"), data: String::new() },
     })
 }
 
@@ -129,10 +110,8 @@ fn plain(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
         Value::Array(blocks) => {
-            let texts: Vec<&str> = blocks
-                .iter()
-                .filter_map(|block| block["text"].as_str())
-                .collect();
+            let texts: Vec<&str> =
+                blocks.iter().filter_map(|block| block["text"].as_str()).collect();
             texts.join("\n")
         }
         _ => String::new(),
@@ -154,9 +133,7 @@ fn usage(usage: &Value) -> Option<Usage> {
 pub(crate) fn id(at: usize) -> Id {
     let mut bytes = [0; 32];
     for (chunk, salt) in bytes.chunks_mut(8).zip(1..) {
-        let mixed = (at as u64 + 1)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .rotate_left(salt * 7);
+        let mixed = (at as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(salt * 7);
         chunk.copy_from_slice(&(mixed ^ (mixed >> 29)).to_le_bytes());
     }
     Id::from_bytes(bytes)
@@ -168,9 +145,7 @@ pub(crate) fn everything(entry: &JobEntry) -> String {
         Part::Text { text } | Part::Reasoning { text } | Part::ToolResult { text, .. } => {
             text.clone()
         }
-        Part::ToolCall {
-            name, arguments, ..
-        } => format!("{name} {}", strings(arguments)),
+        Part::ToolCall { name, arguments, .. } => format!("{name} {}", strings(arguments)),
         _ => String::new(),
     };
     let texts: Vec<String> = entry.message.parts.iter().map(text).collect();
