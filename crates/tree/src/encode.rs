@@ -6,11 +6,12 @@
 //! is one byte 0 or 1, then the value if 1; `list` is a `u16` count, then the values.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::entry::{Body, Commitment, Content, Entry, Envelope, Kind, Nonce};
+use crate::entry::{Body, Commitment, Content, Entry, Envelope, Kind, Nonce, Whole};
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::limits;
@@ -117,10 +118,12 @@ fn short_len(len: usize) -> [u8; 2] {
 }
 
 /// An entry as it is stored: frame version, flags, envelope, then nonce, format and body, or the
-/// commitment alone where the body was erased. `compress` may answer a shorter body.
-pub(crate) fn frame(entry: &Entry, compress: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+/// commitment alone where the body was erased. `shorter` is the body compressed, where that pays.
+pub(crate) fn frame(entry: &Entry, shorter: Option<&[u8]>) -> Vec<u8> {
     let envelope = envelope_bytes(entry.envelope());
-    let mut out = vec![FRAME_VERSION, 0];
+    let body = entry.body().map_or(0, |body| shorter.map_or(body.bytes.len(), <[u8]>::len));
+    let mut out = Vec::with_capacity(envelope.len() + body + 96);
+    out.extend([FRAME_VERSION, 0]);
     put_len(&mut out, envelope.len());
     out.extend(&envelope);
     match entry.content() {
@@ -128,11 +131,12 @@ pub(crate) fn frame(entry: &Entry, compress: impl Fn(&[u8]) -> Option<Vec<u8>>) 
             out[1] |= FLAG_ERASED;
             out.extend(commitment.0);
         }
-        Content::Whole { nonce, body } => {
+        Content::Whole(whole) => {
+            let Whole { nonce, body } = &**whole;
             out.extend(nonce.0);
             put_text(&mut out, &body.format);
             put_len(&mut out, body.bytes.len());
-            if let Some(shorter) = compress(&body.bytes) {
+            if let Some(shorter) = shorter {
                 out[1] |= FLAG_COMPRESSED;
                 out.extend(shorter);
             } else {
@@ -185,7 +189,7 @@ pub(crate) fn unframe(
             return Err(broken("body of another length"));
         }
         let commitment = commit_parts(&nonce.0, format.as_bytes(), &body);
-        (commitment, Content::Whole { nonce, body: Body::new(format, body) })
+        (commitment, Content::Whole(Arc::new(Whole { nonce, body: Body::new(format, body) })))
     };
     let id = id_of_parts(envelope_bytes, &commitment);
     if id != *expected {
@@ -315,7 +319,7 @@ mod tests {
             let kind = Kind::from_code(kind);
             let envelope = Envelope { alias, calls, ..Envelope::new(kind, at_ms) };
             let entry = whole(envelope, &body);
-            let mut bytes = frame(&entry, |_| None);
+            let mut bytes = frame(&entry, None);
             prop_assert_eq!(&unframe(&bytes, &entry.id(), plain).unwrap(), &entry);
             let bit = flip % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -332,10 +336,10 @@ mod tests {
     #[test]
     fn an_erased_entry_keeps_its_id() {
         let entry = whole(Envelope::new(Kind::User, 5), b"secret");
-        let Content::Whole { nonce, body } = entry.content() else { panic!("whole") };
-        let erased = Entry::erased(entry.envelope().clone(), commitment(nonce, body));
+        let Content::Whole(whole) = entry.content() else { panic!("whole") };
+        let erased = Entry::erased(entry.envelope().clone(), commitment(&whole.nonce, &whole.body));
         assert_eq!(erased.id(), entry.id());
-        let bytes = frame(&erased, |_| None);
+        let bytes = frame(&erased, None);
         assert_eq!(unframe(&bytes, &entry.id(), plain).unwrap(), erased);
     }
 }

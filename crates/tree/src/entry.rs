@@ -3,6 +3,7 @@
 //! that no log line can carry what was said.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -251,16 +252,20 @@ impl fmt::Debug for Nonce {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Commitment(pub [u8; 32]);
 
+/// The whole content of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// Hashed with the body.
+    pub nonce: Nonce,
+    /// The body.
+    pub body: Body,
+}
+
 /// What is left of an entry's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Nonce and body.
-    Whole {
-        /// Hashed with the body.
-        nonce: Nonce,
-        /// The body.
-        body: Body,
-    },
+    /// Nonce and body, shared by all clones of an entry.
+    Whole(Arc<Whole>),
     /// The body was erased; the commitment keeps the id verifiable.
     Erased {
         /// Hash of what was there.
@@ -281,7 +286,7 @@ impl Entry {
     /// Makes an entry and computes its id.
     pub fn new(envelope: Envelope, nonce: Nonce, body: Body) -> Self {
         let id = encode::entry_id(&envelope, &encode::commitment(&nonce, &body));
-        Self { id, envelope, content: Content::Whole { nonce, body } }
+        Self { id, envelope, content: Content::Whole(Arc::new(Whole { nonce, body })) }
     }
 
     /// An entry whose body was erased: the same id, from the commitment that was kept.
@@ -308,7 +313,7 @@ impl Entry {
     /// What the engine does not understand; `None` once erased.
     pub fn body(&self) -> Option<&Body> {
         match &self.content {
-            Content::Whole { body, .. } => Some(body),
+            Content::Whole(whole) => Some(&whole.body),
             Content::Erased { .. } => None,
         }
     }
@@ -338,8 +343,7 @@ pub struct Draft {
     /// Where it goes.
     pub parent: Parent,
     envelope: Envelope,
-    nonce: Nonce,
-    body: Body,
+    whole: Arc<Whole>,
     commitment: Commitment,
     /// Its own size in the context, in tokens of the store's counter. Not part of the identity.
     pub tokens: u32,
@@ -354,7 +358,8 @@ impl Draft {
     /// A draft with a whole envelope, whose `parent` is set when it lands.
     pub fn with(envelope: Envelope, nonce: Nonce, body: Body) -> Self {
         let commitment = encode::commitment(&nonce, &body);
-        Self { parent: Parent::Previous, envelope, nonce, body, commitment, tokens: 0 }
+        let whole = Arc::new(Whole { nonce, body });
+        Self { parent: Parent::Previous, envelope, whole, commitment, tokens: 0 }
     }
 
     /// Fixes the parent, and with it the id.
@@ -413,7 +418,7 @@ impl Draft {
 
     /// The body.
     pub fn body(&self) -> &Body {
-        &self.body
+        &self.whole.body
     }
 
     /// The id it has under `parent`. Costs one hash of the envelope, never of the body.
@@ -425,12 +430,12 @@ impl Draft {
     pub fn entry_under(&self, parent: Option<Id>) -> Entry {
         let envelope = Envelope { parent, ..self.envelope.clone() };
         let id = encode::entry_id(&envelope, &self.commitment);
-        let content = Content::Whole { nonce: self.nonce, body: self.body.clone() };
+        let content = Content::Whole(Arc::clone(&self.whole));
         Entry { id, envelope, content }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
         self.envelope.check()?;
-        self.body.check()
+        self.body().check()
     }
 }

@@ -61,7 +61,7 @@ mod store;
 mod verify;
 
 pub use context::Context;
-pub use entry::{Body, Commitment, Content, Draft, Entry, Envelope, Kind, Nonce, Parent};
+pub use entry::{Body, Commitment, Content, Draft, Entry, Envelope, Kind, Nonce, Parent, Whole};
 pub use error::{Error, ErrorKind, Result};
 pub use id::{Id, Prefix};
 pub use message::{

@@ -23,13 +23,35 @@ use crate::store::{
     Change, Committed, Expect, HeadMove, JournalRow, MAIN, Move, Presence, Stored, To,
 };
 
-/// Checks of a change that need no store: done by the caller, before the queue.
-pub(super) fn check(change: &Change) -> Result<()> {
+/// A change that was checked as far as that needs no store, its bodies compressed: done by the caller,
+/// so that the one writer has less to do.
+pub(super) struct Prepared {
+    change: Change,
+    /// For each draft, its body's shorter form, where that pays.
+    shorter: Vec<Option<Vec<u8>>>,
+    /// Bytes of all bodies.
+    pub(super) bytes: usize,
+}
+
+impl Prepared {
+    pub(super) fn new(change: Change) -> Result<Self> {
+        let bytes = change.entries.iter().map(|draft| draft.body().bytes.len()).sum();
+        limits::within("bodies of one change in bytes", limits::CHANGE_BYTES, bytes)?;
+        check(&change)?;
+        let shorter = |draft: &Draft| shrink::compress(&draft.body().bytes);
+        let shorter = change.entries.iter().map(shorter).collect();
+        Ok(Self { change, shorter, bytes })
+    }
+
+    pub(super) fn entries(&self) -> usize {
+        self.change.entries.len()
+    }
+}
+
+fn check(change: &Change) -> Result<()> {
     limits::check_name("session name", &change.session)?;
     limits::within("entries in one change", limits::ENTRIES_PER_CHANGE, change.entries.len())?;
     limits::within("moves in one change", limits::MOVES_PER_CHANGE, change.moves.len())?;
-    let bytes = change.entries.iter().map(|draft| draft.body().bytes.len()).sum();
-    limits::within("bodies of one change in bytes", limits::CHANGE_BYTES, bytes)?;
     for draft in &change.entries {
         draft.check()?;
     }
@@ -83,7 +105,7 @@ impl Applier<'_, '_> {
     /// Applies a group, each change for itself; writes the counters if anything changed.
     pub(super) fn apply_all<'c>(
         mut self,
-        changes: impl Iterator<Item = &'c Change>,
+        changes: impl Iterator<Item = &'c Prepared>,
     ) -> Result<Applied, Fault> {
         let before = self.counters.clone();
         let mut answers = Vec::new();
@@ -113,11 +135,11 @@ impl Applier<'_, '_> {
     }
 
     /// Applies `change`, or refuses it with nothing written.
-    fn apply(&mut self, change: &Change) -> Result<Committed> {
-        let mut plan = self.plan(change)?;
+    fn apply(&mut self, prepared: &Prepared) -> Result<Committed> {
+        let mut plan = self.plan(&prepared.change)?;
         if !plan.retry {
             plan.committed.journal = Some(self.write(
-                change,
+                prepared,
                 plan.session,
                 plan.created,
                 &plan.new,
@@ -219,7 +241,7 @@ impl Applier<'_, '_> {
         let mut previous_in_session = session.last_entry;
         let mut ids = Vec::with_capacity(change.entries.len());
         let mut all_there = !change.entries.is_empty();
-        for draft in &change.entries {
+        for (index, draft) in change.entries.iter().enumerate() {
             if let Parent::Is(parent) = draft.parent {
                 let find = |id: Id| overlay.find(&id)?.ok_or_else(|| Error::no_entry(&id));
                 above = parent.map(find).transpose()?;
@@ -230,8 +252,13 @@ impl Applier<'_, '_> {
                 place
             } else {
                 all_there = false;
-                let new =
-                    self.derive(draft, above.as_ref(), session, previous_in_session, overlay)?;
+                let new = self.derive(
+                    (index, draft),
+                    above.as_ref(),
+                    session,
+                    previous_in_session,
+                    overlay,
+                )?;
                 let place = Arc::clone(&new.place);
                 previous_in_session = Some(place.number);
                 overlay.new_ids.borrow_mut().insert(place.id, place.number);
@@ -246,7 +273,7 @@ impl Applier<'_, '_> {
 
     fn derive(
         &self,
-        draft: &Draft,
+        (index, draft): (usize, &Draft),
         above: Option<&Arc<Place>>,
         session: &SessionRow,
         previous_in_session: Option<Number>,
@@ -270,12 +297,12 @@ impl Applier<'_, '_> {
             target,
         };
         let place = derive::place(overlay, above, &facts)?;
-        Ok(New { entry: Arc::new(entry), place: Arc::new(place) })
+        Ok(New { draft: index, entry: Arc::new(entry), place: Arc::new(place) })
     }
 
     fn write(
         &mut self,
-        change: &Change,
+        Prepared { change, shorter, .. }: &Prepared,
         mut session: SessionRow,
         created: bool,
         new: &BTreeMap<Number, New>,
@@ -283,8 +310,9 @@ impl Applier<'_, '_> {
         activated: Option<(String, String)>,
     ) -> Result<u64> {
         let first_entry = self.counters.entries;
-        for (number, New { entry, place }) in new {
-            let frame = encode::frame(entry, shrink::compress);
+        for (number, New { draft, entry, place }) in new {
+            let shorter = shorter.get(*draft).and_then(Option::as_deref);
+            let frame = encode::frame(entry, shorter);
             self.counters.stored_bytes += frame.len() as u64;
             let row = encode::pack(&**place)?;
             self.insert(*number, &frame, &row)?;

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, StorageBackend};
 
+use super::Options;
+use super::ahead::Ahead;
 use super::fault::guarded;
 use super::tables::{Counters, FORMAT, Identity, WriteTables};
 use crate::error::{Error, Result};
@@ -28,7 +30,8 @@ pub(super) enum Place {
 pub type BackendFactory = dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send + Sync;
 
 /// Opens the database, which is created where there is none.
-pub(super) fn open(place: &Place, cache_bytes: usize, sources: &Sources) -> Result<Database> {
+pub(super) fn open(place: &Place, options: &Options) -> Result<Database> {
+    let (cache_bytes, sources) = (options.cache_bytes, &options.sources);
     match place {
         Place::File(path) => {
             if !exists(path)? {
@@ -36,7 +39,9 @@ pub(super) fn open(place: &Place, cache_bytes: usize, sources: &Sources) -> Resu
             }
             let file = open_existing(path)?;
             let backend = guarded(|| Ok(FileBackend::new(file)?))?;
-            database(Box::new(backend), cache_bytes).map_err(|error| locked(error, path))
+            let backend: Box<dyn StorageBackend> =
+                if options.write_ahead { Box::new(Ahead::new(backend)) } else { Box::new(backend) };
+            database(backend, cache_bytes).map_err(|error| locked(error, path))
         }
         Place::Memory => fresh(Box::new(InMemoryBackend::new()), cache_bytes, sources),
         Place::Custom(factory) => {

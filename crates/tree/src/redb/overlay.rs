@@ -18,6 +18,8 @@ use crate::place::{Number, Place};
 
 /// An entry of the change that is new, ready to be written.
 pub(super) struct New {
+    /// Which draft of the change it is.
+    pub(super) draft: usize,
     pub(super) entry: Arc<Entry>,
     pub(super) place: Arc<Place>,
 }

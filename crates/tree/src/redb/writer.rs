@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::apply::Applier;
+use super::apply::{Applier, Prepared};
 use super::fault::guarded;
 use super::index::Merging;
 use super::queue::{Caps, Taken};
 use super::tables::{Counters, WriteTables};
 use super::{Durability, Open, Shared, State};
 use crate::error::{Error, Result};
-use crate::store::{Change, Committed};
+use crate::store::Committed;
 
 /// What one commit takes at most.
 const CAPS: Caps = Caps { entries: 512, bytes: 4 << 20 };
@@ -26,7 +26,7 @@ const LET_GO_WAIT: Duration = Duration::from_millis(10);
 pub(super) enum Request {
     /// Apply a change.
     Commit {
-        change: Box<Change>,
+        change: Box<Prepared>,
         answer: oneshot::Sender<Result<Committed>>,
         /// Holds the caller's place in the bounded queue.
         permit: OwnedSemaphorePermit,
@@ -97,7 +97,7 @@ impl Writer {
     /// Applies and commits; an error means that the outcome of all of them is unknown.
     fn commit_group<'c>(
         &mut self,
-        changes: impl Iterator<Item = &'c Change>,
+        changes: impl Iterator<Item = &'c Prepared>,
     ) -> Result<Vec<Result<Committed>>> {
         let open = self.shared.open()?;
         let before = self.counters.clone();
