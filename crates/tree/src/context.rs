@@ -187,7 +187,8 @@ impl Pairing {
         let mut open: Vec<(usize, usize)> = Vec::new();
         for (index, stored) in run.iter().enumerate() {
             let envelope = stored.entry.envelope();
-            if stored.place.begins_turn() {
+            // A run of lifted entries may lack the user entry that closed the calls of a turn.
+            if index > 0 && run[index - 1].place.turn != stored.place.turn {
                 pairing.interrupt(&mut open);
             }
             for answer in &envelope.answers {

@@ -223,76 +223,60 @@ fn active_at(
     Ok(active)
 }
 
-/// What of `active` is covered, each with the rest of its call group, in path order.
+/// What of `active` is covered and has a place in a context, each with the rest of its call group, in
+/// path order. The path ends with `below`.
 fn lifted(
-    above: &impl Above,
-    parent: &Arc<Place>,
+    above: &impl Places,
+    below: &Arc<Place>,
     active: &[Active],
     first_kept_depth: u64,
 ) -> Result<Vec<Number>> {
     let mut numbers = std::collections::BTreeSet::new();
+    let mut next = Vec::new();
     for Active { entry, .. } in active {
         let place = above.place(*entry)?;
-        if place.depth >= first_kept_depth {
-            continue;
+        if place.depth < first_kept_depth && place.kind.has_place_in_context() {
+            next.push(place.number);
         }
-        for caller in callers(above, &place)? {
-            numbers.insert(caller.number);
-            numbers.extend(results(above, parent, &caller, first_kept_depth)?);
+    }
+    // One result may answer the calls of several entries: the group is whatever hangs together.
+    while let Some(number) = next.pop() {
+        if numbers.insert(number) {
+            let place = above.place(number)?;
+            next.extend(answered(above, &place)?);
+            next.extend(results(above, below, &place)?);
         }
-        numbers.insert(place.number);
     }
     Ok(numbers.into_iter().collect())
 }
 
-/// The entries whose calls belong to the group of `place`: itself, or those that a result answers.
-fn callers(above: &impl Above, place: &Arc<Place>) -> Result<Vec<Arc<Place>>> {
-    if place.kind != Kind::ToolResult {
-        return Ok(vec![Arc::clone(place)]);
-    }
-    let Some(parent) = place.parent.map(|number| above.place(number)).transpose()? else {
-        return Ok(vec![]);
+/// The entries whose calls a result closes; none for other kinds.
+fn answered(above: &impl Places, place: &Place) -> Result<Vec<Number>> {
+    let mut closed = match place.parent {
+        Some(parent) if place.kind == Kind::ToolResult => above.place(parent)?.open.clone(),
+        _ => Vec::new(),
     };
-    let answers: Vec<u64> =
-        above.envelope(place.number)?.answers.iter().map(|id| call_hash(id)).collect();
-    let mut numbers: Vec<Number> = parent
-        .open
-        .iter()
-        .filter(|open| answers.contains(&open.call))
-        .map(|open| open.by)
-        .collect();
-    numbers.dedup();
-    numbers.into_iter().map(|number| above.place(number)).collect()
+    for open in &place.open {
+        if let Some(at) = closed.iter().position(|known| known == open) {
+            closed.remove(at);
+        }
+    }
+    Ok(closed.into_iter().map(|open| open.by).collect())
 }
 
-/// The results of a caller's calls on the path to `below`, up to where the last one is closed.
-fn results(
-    above: &impl Above,
-    below: &Arc<Place>,
-    caller: &Place,
-    end_depth: u64,
-) -> Result<Vec<Number>> {
+/// The results that close calls of `caller` on the path to `below`.
+fn results(above: &impl Places, below: &Arc<Place>, caller: &Arc<Place>) -> Result<Vec<Number>> {
     let mut found = Vec::new();
-    let calls: Vec<u64> =
-        above.envelope(caller.number)?.calls.iter().map(|id| call_hash(id)).collect();
-    if calls.is_empty() {
-        return Ok(found);
-    }
-    for depth in caller.depth + 1..end_depth {
-        let Some(place) = ancestry::at_depth(above, below, depth)? else {
-            break;
-        };
-        if place.kind == Kind::User {
-            break;
-        }
-        if place.kind == Kind::ToolResult {
-            let answers = above.envelope(place.number)?.answers;
-            if answers.iter().any(|id| calls.contains(&call_hash(id))) {
-                found.push(place.number);
-            }
-        }
+    let mut at = Some(Arc::clone(caller));
+    while let Some(place) = at {
         if !place.open.iter().any(|open| open.by == caller.number) {
             break;
+        }
+        at = ancestry::at_depth(above, below, place.depth + 1)?;
+        if let Some(place) = &at
+            && answered(above, place)?.contains(&caller.number)
+        {
+            found.push(place.number);
         }
     }
     Ok(found)
