@@ -1,1 +1,31 @@
 //! The test kit: what the tests under this folder share.
+//!
+//! ```text
+//!   rng ──> sim_disk ──> campaign: a script of changes on a disk that dies, images, the oracle
+//!            world ─────────┘ │        world: random changes that suit a state
+//!              └──> model <───┘        model: what a store should hold, worked out the slow way
+//!                     └── compare      compare: a store against the model
+//! ```
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    clippy::missing_errors_doc,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a kit for tests speaks by panicking and printing"
+)]
+
+#[path = "kit/compare.rs"]
+pub mod compare;
+#[path = "kit/model.rs"]
+pub mod model;
+#[path = "kit/model_context.rs"]
+pub mod model_context;
+#[path = "kit/rng.rs"]
+pub mod rng;
+#[path = "kit/sim_disk.rs"]
+pub mod sim_disk;
+#[path = "kit/world.rs"]
+pub mod world;

@@ -1,0 +1,188 @@
+//! Random histories against the plain model: after every step replay, context and head of all
+//! sessions are compared; after a reopening and at the end everything that is stored.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+use tests::compare;
+use tests::model::{Model, Node};
+use tests::model_context::Shown;
+use tests::sim_disk::{Faults, SimDisk};
+use tests::world::Request;
+use tokio::runtime::Runtime;
+use treering_tree::context::Form;
+use treering_tree::{ErrorKind, Id, Kind, Options, RedbStore, Sources, Store};
+
+/// What a step asks for and what must come of it.
+#[derive(Clone, Debug)]
+enum Step {
+    Ask(Request, Result<Vec<Id>, ErrorKind>),
+    Reopen,
+}
+
+/// The model, and the step that led to it.
+#[derive(Clone, Debug, Default)]
+struct Expected {
+    model: Model,
+    step: Option<Step>,
+}
+
+struct Histories;
+
+impl ReferenceStateMachine for Histories {
+    type State = Expected;
+    /// The seed of a request that suits the state it comes to.
+    type Transition = u64;
+
+    fn init_state() -> BoxedStrategy<Expected> {
+        Just(Expected::default()).boxed()
+    }
+
+    fn transitions(_: &Expected) -> BoxedStrategy<u64> {
+        any::<u64>().boxed()
+    }
+
+    fn apply(mut state: Expected, seed: &u64) -> Expected {
+        state.step = Some(if seed.is_multiple_of(40) {
+            Step::Reopen
+        } else {
+            let request = Request::random(&state.model, *seed);
+            let outcome = request.on_model(&mut state.model);
+            Step::Ask(request, outcome)
+        });
+        state
+    }
+}
+
+/// The store, on a disk without faults so that it can be reopened.
+struct Subject {
+    runtime: Runtime,
+    disk: SimDisk,
+    store: Option<Arc<dyn Store>>,
+    /// Head and context of each session before the last step.
+    before: Vec<(String, Option<Id>, Vec<Shown>)>,
+}
+
+fn open(disk: &SimDisk) -> Arc<dyn Store> {
+    let options = Options::new(Sources::fixed(1)).idle_checkpoint(None);
+    Arc::new(RedbStore::with_backend(disk.factory(), options).unwrap())
+}
+
+impl Subject {
+    fn store(&self) -> &Arc<dyn Store> {
+        self.store.as_ref().unwrap()
+    }
+
+    fn whole(&self, model: &Model) {
+        let store = self.store();
+        self.runtime.block_on(async {
+            assert_eq!(compare::stored(&**store, model).await.unwrap(), None);
+            assert_eq!(store.verify().await.unwrap().problems, []);
+        });
+    }
+
+    /// Between two compactions a later context begins with the earlier one.
+    fn prefix_is_stable(&mut self, model: &Model) {
+        for (session, head, shown) in std::mem::take(&mut self.before) {
+            let now = model.path(model.head(&session));
+            let at = now.iter().position(|node| Some(node.entry.id()) == head);
+            let cut = |node: &Arc<Node>| node.entry.envelope().kind == Kind::Compaction;
+            if at.is_some_and(|at| !now[at + 1..].iter().any(cut)) {
+                let (later, _) = model.context(model.head(&session));
+                let stable = later.starts_with(&shown);
+                assert!(stable, "{shown:?}\nis no prefix of\n{later:?}");
+            }
+        }
+        for session in model.lines.keys() {
+            let head = model.head(session);
+            let (shown, _) = model.context(head);
+            calls_are_closed(model, &shown);
+            self.before.push((session.clone(), head, shown));
+        }
+    }
+}
+
+/// No result stands before its call, and nothing but its group stands between the two.
+fn calls_are_closed(model: &Model, shown: &[Shown]) {
+    let (mut called, mut open) = (BTreeSet::new(), BTreeSet::new());
+    for (id, source, form) in shown {
+        let path = model.path(Some(*id));
+        let envelope = path.last().unwrap().entry.envelope();
+        match (form, envelope.kind) {
+            (Form::Interrupted { call }, _) => drop(open.remove(call)),
+            (Form::Verbatim, Kind::Assistant) => {
+                called.extend(envelope.calls.clone());
+                open.extend(envelope.calls.clone());
+            }
+            (Form::Verbatim, Kind::ToolResult) => {
+                let answers = &envelope.answers;
+                let has_call = answers.iter().any(|call| called.contains(call));
+                assert!(has_call, "{id} has no call in {shown:?}");
+                open.retain(|call| !answers.contains(call));
+            }
+            _ => assert!(open.is_empty(), "before {source:?} {id} in {shown:?}"),
+        }
+    }
+}
+
+struct AgainstTheModel;
+
+impl StateMachineTest for AgainstTheModel {
+    type SystemUnderTest = Subject;
+    type Reference = Histories;
+
+    fn init_test(_: &Expected) -> Subject {
+        let disk = SimDisk::new(Vec::new(), Faults::default());
+        let store = Some(open(&disk));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        Subject {
+            runtime,
+            disk,
+            store,
+            before: Vec::new(),
+        }
+    }
+
+    fn apply(mut subject: Subject, expected: &Expected, seed: u64) -> Subject {
+        match expected.step.as_ref().unwrap() {
+            Step::Reopen => {
+                subject.store = None;
+                subject.store = Some(open(&subject.disk));
+                subject.whole(&expected.model);
+            }
+            Step::Ask(request, outcome) => {
+                let done = subject.runtime.block_on(request.on_store(subject.store()));
+                let kinds = done.as_ref().map_err(treering_tree::Error::kind);
+                match (&kinds, outcome) {
+                    (Ok(ids), Ok(expected)) if *ids == expected => {}
+                    (Err(kind), Err(expected)) if kind == expected => {}
+                    _ => panic!("seed {seed}: {request:?}: expected {outcome:?}, found {done:?}"),
+                }
+            }
+        }
+        subject.prefix_is_stable(&expected.model);
+        subject
+    }
+
+    fn check_invariants(subject: &Subject, expected: &Expected) {
+        let unlike = subject
+            .runtime
+            .block_on(compare::heads(subject.store(), &expected.model));
+        assert_eq!(unlike.unwrap(), None, "after {:?}", expected.step);
+    }
+
+    fn teardown(subject: Subject, expected: Expected) {
+        subject.whole(&expected.model);
+    }
+}
+
+prop_state_machine! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn invariants_3_6_7_8_any_history_reads_as_the_model_says(sequential 60 => AgainstTheModel);
+}
