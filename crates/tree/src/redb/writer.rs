@@ -83,10 +83,11 @@ impl Writer {
             }
             Err(error) => {
                 tracing::error!(kind = ?error.kind(), "commit failed; reopening the store");
+                // Before the answers: a caller that reads after its error then sees what became of it.
+                self.reopen(&error);
                 for (_, caller, _) in changes {
                     let _ = caller.send(Err(unknown_outcome(&error)));
                 }
-                self.reopen(&error);
             }
         }
         for caller in checkpoints {
