@@ -6,8 +6,10 @@ use treering_tree::{Message, Part};
 
 /// Tokens of one image: what providers charge for the largest they do not scale down.
 pub const IMAGE_TOKENS: u32 = 1_600;
-/// Tokens of a document, recording or other medium whose inside is not read.
+/// Tokens of a document, recording or other medium, where its size tells no more.
 pub const MEDIUM_TOKENS: u32 = 3_000;
+/// Bytes of a document's base64 that make a token: providers read its pages.
+const DOCUMENT_BYTES_PER_TOKEN: usize = 16;
 /// Strings of this many bytes or more that hold base64 only are media, not text.
 const BASE64_BYTES: usize = 1_024;
 
@@ -53,15 +55,19 @@ fn count_part(counter: &dyn TokenCounter, part: &Part) -> u32 {
         Part::ToolCall { name, arguments, .. } => {
             counter.count(name).saturating_add(count_value(counter, arguments))
         }
-        Part::Media { mime, .. } => medium(mime),
+        Part::Media { mime, data } => medium(mime, data),
         Part::Other { value, .. } => count_value(counter, value),
         // A part of a later version: its JSON is all there is to go by.
         other => serde_json::to_value(other).map_or(0, |value| count_value(counter, &value)),
     }
 }
 
-fn medium(mime: &str) -> u32 {
-    if mime.starts_with("image/") { IMAGE_TOKENS } else { MEDIUM_TOKENS }
+fn medium(mime: &str, data: &str) -> u32 {
+    if mime.starts_with("image/") {
+        return IMAGE_TOKENS;
+    }
+    let pages = data.len() / DOCUMENT_BYTES_PER_TOKEN;
+    u32::try_from(pages).unwrap_or(u32::MAX).max(MEDIUM_TOKENS)
 }
 
 /// JSON as the model sees it, but for base64 inside, which has the fixed cost of a medium.

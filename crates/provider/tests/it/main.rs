@@ -6,6 +6,7 @@
     reason = "a test binary: it fails loudly and says what it measured"
 )]
 
+mod counting;
 mod ledger;
 mod retention;
 mod rivals;

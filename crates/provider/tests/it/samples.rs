@@ -102,7 +102,10 @@ fn part(block: &Value) -> Option<Part> {
             text: plain(&block["content"]),
             error: block["is_error"] == true,
         },
-        kind => Part::Media { mime: format!("image/{kind}"), data: String::new() },
+        kind => Part::Media {
+            mime: block["source"]["media_type"].as_str().unwrap_or(kind).to_owned(),
+            data: block["source"]["data"].as_str().unwrap_or_default().to_owned(),
+        },
     })
 }
 
