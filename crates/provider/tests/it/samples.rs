@@ -156,7 +156,7 @@ pub(crate) fn everything(entry: &JobEntry) -> String {
 }
 
 /// The strings in a value, without JSON's escapes.
-fn strings(value: &Value) -> String {
+pub(crate) fn strings(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(values) => values.iter().map(strings).collect::<Vec<_>>().join("\n"),
