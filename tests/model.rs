@@ -136,15 +136,8 @@ impl StateMachineTest for AgainstTheModel {
     fn init_test(_: &Expected) -> Subject {
         let disk = SimDisk::new(Vec::new(), Faults::default());
         let store = Some(open(&disk));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        Subject {
-            runtime,
-            disk,
-            store,
-            before: Vec::new(),
-        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        Subject { runtime, disk, store, before: Vec::new() }
     }
 
     fn apply(mut subject: Subject, expected: &Expected, seed: u64) -> Subject {
@@ -169,9 +162,7 @@ impl StateMachineTest for AgainstTheModel {
     }
 
     fn check_invariants(subject: &Subject, expected: &Expected) {
-        let unlike = subject
-            .runtime
-            .block_on(compare::heads(subject.store(), &expected.model));
+        let unlike = subject.runtime.block_on(compare::heads(subject.store(), &expected.model));
         assert_eq!(unlike.unwrap(), None, "after {:?}", expected.step);
     }
 

@@ -46,9 +46,7 @@ pub async fn stored(store: &dyn Store, model: &Model) -> treering_tree::Result<D
         *stored.entry == node.entry
     };
     if !entries.iter().zip(&model.nodes).all(same) {
-        return Ok(Some(
-            "an entry reads otherwise than it was written".to_owned(),
-        ));
+        return Ok(Some("an entry reads otherwise than it was written".to_owned()));
     }
     let rows = store.journal(0, limit).await?;
     let found = rows.into_iter().map(|row| {
@@ -70,9 +68,7 @@ pub async fn stored(store: &dyn Store, model: &Model) -> treering_tree::Result<D
 /// The items of a context, as the model has them.
 pub fn shown(context: &Context) -> Vec<Shown> {
     let items = context.items.iter();
-    items
-        .map(|item| (item.stored.entry.id(), item.source, item.form.clone()))
-        .collect()
+    items.map(|item| (item.stored.entry.id(), item.source, item.form.clone())).collect()
 }
 
 /// Compares replay, context and head of every session.
@@ -89,15 +85,9 @@ pub async fn heads(
         if let Some(unlike) = unlike("head", &head, &model.head(name)) {
             return Ok(Some(unlike));
         }
-        let replay = Replay::new(std::sync::Arc::clone(store), head)
-            .collect()
-            .await?;
+        let replay = Replay::new(std::sync::Arc::clone(store), head).collect().await?;
         let replay: Vec<_> = replay.iter().map(|stored| stored.entry.id()).collect();
-        let path: Vec<_> = model
-            .path(head)
-            .iter()
-            .map(|node| node.entry.id())
-            .collect();
+        let path: Vec<_> = model.path(head).iter().map(|node| node.entry.id()).collect();
         if let Some(unlike) = unlike("replay", &replay, &path) {
             return Ok(Some(unlike));
         }

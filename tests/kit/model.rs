@@ -76,11 +76,7 @@ impl Model {
         let line = self.lines.get_mut(session).ok_or(ErrorKind::NotFound)?;
         let number = line.undoable.pop().ok_or(ErrorKind::NotFound)?;
         let row = Arc::clone(&self.journal[number]);
-        let stays = row
-            .activated
-            .as_ref()
-            .map_or(&line.active, |(before, _)| before)
-            .clone();
+        let stays = row.activated.as_ref().map_or(&line.active, |(before, _)| before).clone();
         let mut moves = Vec::new();
         for done in &row.moves {
             let exists = done.existed || done.branch == stays;
@@ -108,9 +104,7 @@ impl Model {
 
     /// Head of the active branch.
     pub fn head(&self, session: &str) -> Option<Id> {
-        self.lines
-            .get(session)
-            .and_then(|line| *line.branches.get(&line.active)?)
+        self.lines.get(session).and_then(|line| *line.branches.get(&line.active)?)
     }
 
     /// The path to an entry, root first.
@@ -152,11 +146,8 @@ impl Model {
             Presence::Existing if created => return Err(ErrorKind::NotFound),
             _ => {}
         }
-        let mut line = self
-            .lines
-            .get(&change.session)
-            .cloned()
-            .unwrap_or_else(|| self.new_line(change));
+        let mut line =
+            self.lines.get(&change.session).cloned().unwrap_or_else(|| self.new_line(change));
         let (ids, added) = self.append(change, &line)?;
         if added == 0
             && !ids.is_empty()
@@ -172,10 +163,7 @@ impl Model {
         for moved in &moves {
             line.put(moved);
         }
-        let active = change
-            .activate
-            .clone()
-            .unwrap_or_else(|| line.active.clone());
+        let active = change.activate.clone().unwrap_or_else(|| line.active.clone());
         if change.activate.is_some() && !line.branches.contains_key(&active) {
             return Err(ErrorKind::NotFound);
         }
@@ -213,11 +201,8 @@ impl Model {
 
     /// Appends the drafts that are not there yet; answers all ids, and how many were new.
     fn append(&mut self, change: &Change, line: &Line) -> Result<(Vec<Id>, usize), ErrorKind> {
-        let branch = change
-            .moves
-            .first()
-            .and_then(|moved| moved.branch.as_ref())
-            .unwrap_or(&line.active);
+        let branch =
+            change.moves.first().and_then(|moved| moved.branch.as_ref()).unwrap_or(&line.active);
         let mut above = line.branches.get(branch).copied().flatten();
         let (mut ids, before) = (Vec::new(), self.nodes.len());
         for draft in &change.entries {
@@ -255,14 +240,9 @@ impl Model {
         let mut wanted = draft.envelope().clone();
         wanted.at_ms = node.entry.envelope().at_ms;
         let moved_on = draft.parent == Parent::Previous && node.session == session;
-        wanted.parent = if moved_on {
-            node.entry.envelope().parent
-        } else {
-            above
-        };
+        wanted.parent = if moved_on { node.entry.envelope().parent } else { above };
         let same = wanted == *node.entry.envelope() && Some(draft.body()) == node.entry.body();
-        same.then_some(Some(node.entry.id()))
-            .ok_or(ErrorKind::Conflict)
+        same.then_some(Some(node.entry.id())).ok_or(ErrorKind::Conflict)
     }
 
     fn push(
@@ -278,11 +258,8 @@ impl Model {
             Kind::Compaction => self.may_cut(above, target)?,
             Kind::Pin | Kind::Unpin => {
                 let target = target.ok_or(ErrorKind::Invalid)?;
-                let known = self
-                    .by_id
-                    .contains_key(&target)
-                    .then_some(())
-                    .ok_or(ErrorKind::NotFound);
+                let known =
+                    self.by_id.contains_key(&target).then_some(()).ok_or(ErrorKind::NotFound);
                 known?;
                 position(&self.path(above), &target).ok_or(ErrorKind::Invalid)?;
             }
@@ -291,12 +268,7 @@ impl Model {
         let id = entry.id();
         self.by_id.insert(id, self.nodes.len());
         let (session, tree) = (session.to_owned(), line.tree.clone());
-        self.nodes.push(Arc::new(Node {
-            entry,
-            tokens: u64::from(draft.tokens),
-            session,
-            tree,
-        }));
+        self.nodes.push(Arc::new(Node { entry, tokens: u64::from(draft.tokens), session, tree }));
         Ok(id)
     }
 
@@ -317,13 +289,7 @@ impl Model {
         match to {
             _ if !expected => Err(ErrorKind::Conflict),
             Some(id) if !self.by_id.contains_key(&id) => Err(ErrorKind::NotFound),
-            _ => Ok(HeadMove {
-                branch,
-                existed: from.is_some(),
-                exists,
-                from: from.flatten(),
-                to,
-            }),
+            _ => Ok(HeadMove { branch, existed: from.is_some(), exists, from: from.flatten(), to }),
         }
     }
 }

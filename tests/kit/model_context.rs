@@ -23,39 +23,21 @@ impl Model {
         if cut.is_some() {
             let lifted =
                 calls.whole_groups(active(&path[..landed]).into_iter().filter(|at| *at < first));
-            let lifted: Vec<usize> = lifted
-                .into_iter()
-                .filter(|at| has_place(&path[*at]))
-                .collect();
+            let lifted: Vec<usize> =
+                lifted.into_iter().filter(|at| has_place(&path[*at])).collect();
             tokens += lifted.iter().map(|at| path[*at].tokens).sum::<u64>() + path[landed].tokens;
             shown.extend(
-                calls
-                    .lay(&path, &lifted)
-                    .into_iter()
-                    .map(|(at, form)| (at, Source::Pin, form)),
+                calls.lay(&path, &lifted).into_iter().map(|(at, form)| (at, Source::Pin, form)),
             );
             shown.push((landed, Source::Summary, Form::Verbatim));
         }
-        let tail: Vec<usize> = (first..path.len())
-            .filter(|at| has_place(&path[*at]))
-            .collect();
+        let tail: Vec<usize> = (first..path.len()).filter(|at| has_place(&path[*at])).collect();
         tokens += tail.iter().map(|at| path[*at].tokens).sum::<u64>();
         let part = |at: usize| {
-            if at < landed {
-                Source::Kept
-            } else {
-                Source::Later
-            }
+            if at < landed { Source::Kept } else { Source::Later }
         };
-        shown.extend(
-            calls
-                .lay(&path, &tail)
-                .into_iter()
-                .map(|(at, form)| (at, part(at), form)),
-        );
-        let shown = shown
-            .into_iter()
-            .map(|(at, part, form)| (path[at].entry.id(), part, form));
+        shown.extend(calls.lay(&path, &tail).into_iter().map(|(at, form)| (at, part(at), form)));
+        let shown = shown.into_iter().map(|(at, part, form)| (path[at].entry.id(), part, form));
         (shown.collect(), tokens)
     }
 
@@ -63,10 +45,7 @@ impl Model {
     pub fn open_calls(&self, head: Option<Id>) -> Vec<String> {
         let path = self.path(head);
         let calls = Calls::of(&path);
-        calls
-            .open()
-            .map(|(caller, nth)| path[caller].entry.envelope().calls[nth].clone())
-            .collect()
+        calls.open().map(|(caller, nth)| path[caller].entry.envelope().calls[nth].clone()).collect()
     }
 }
 
@@ -75,10 +54,7 @@ pub(super) fn kind(node: &Node) -> Kind {
 }
 
 fn has_place(node: &Node) -> bool {
-    !matches!(
-        kind(node),
-        Kind::Compaction | Kind::Pin | Kind::Unpin | Kind::Record
-    )
+    !matches!(kind(node), Kind::Compaction | Kind::Pin | Kind::Unpin | Kind::Record)
 }
 
 pub(super) fn position(path: &[Arc<Node>], id: &Id) -> Option<usize> {
@@ -87,9 +63,7 @@ pub(super) fn position(path: &[Arc<Node>], id: &Id) -> Option<usize> {
 
 /// The newest compaction of a path and where its kept tail begins.
 pub(super) fn newest_cut(path: &[Arc<Node>]) -> Option<(usize, usize)> {
-    let at = path
-        .iter()
-        .rposition(|node| kind(node) == Kind::Compaction)?;
+    let at = path.iter().rposition(|node| kind(node) == Kind::Compaction)?;
     let target = path[at].entry.envelope().target;
     Some((at, target.map_or(Some(at), |id| position(path, &id))?))
 }
@@ -137,10 +111,8 @@ impl Calls {
                     let caller: &Node = &path[*caller];
                     caller.entry.envelope().calls[*nth] == *answer
                 };
-                let newest = fates
-                    .iter_mut()
-                    .rev()
-                    .find(|(call, fate)| **fate == Fate::Open && names(call));
+                let newest =
+                    fates.iter_mut().rev().find(|(call, fate)| **fate == Fate::Open && names(call));
                 if let Some((_, fate)) = newest {
                     *fate = Fate::Answered(at);
                 }
@@ -158,10 +130,7 @@ impl Calls {
 
     /// Entries that make a call which `result` answers.
     fn callers(&self, result: usize) -> BTreeSet<usize> {
-        let answered = self
-            .fates
-            .iter()
-            .filter(|(_, fate)| **fate == Fate::Answered(result));
+        let answered = self.fates.iter().filter(|(_, fate)| **fate == Fate::Answered(result));
         answered.map(|((caller, _), _)| *caller).collect()
     }
 
@@ -194,14 +163,7 @@ impl Calls {
                 continue;
             }
             let late = kind(&path[at]) == Kind::ToolResult && self.callers(at).is_empty();
-            shown.push((
-                at,
-                if late {
-                    Form::LateResult
-                } else {
-                    Form::Verbatim
-                },
-            ));
+            shown.push((at, if late { Form::LateResult } else { Form::Verbatim }));
             let mut group = VecDeque::from([at]);
             while let Some(caller) = group.pop_front() {
                 for (nth, fate) in self.of_caller(caller) {

@@ -23,38 +23,14 @@ const SIZES: [usize; 8] = [0, 1, 40, 511, 700, 4095, 4096, 4097];
 
 /// Something a caller asks for.
 #[derive(Clone, Debug)]
-#[allow(
-    missing_docs,
-    reason = "the fields are the arguments of the calls of the same names"
-)]
+#[allow(missing_docs, reason = "the fields are the arguments of the calls of the same names")]
 pub enum Request {
-    Append {
-        session: String,
-        drafts: Vec<Draft>,
-        expect: Expect,
-    },
-    Rewind {
-        session: String,
-        to: Option<Id>,
-        expect: Expect,
-    },
-    ForkBranch {
-        session: String,
-        branch: String,
-        at: Id,
-    },
-    ForkSession {
-        session: String,
-        name: String,
-        at: Id,
-    },
-    Switch {
-        session: String,
-        branch: String,
-    },
-    Undo {
-        session: String,
-    },
+    Append { session: String, drafts: Vec<Draft>, expect: Expect },
+    Rewind { session: String, to: Option<Id>, expect: Expect },
+    ForkBranch { session: String, branch: String, at: Id },
+    ForkSession { session: String, name: String, at: Id },
+    Switch { session: String, branch: String },
+    Undo { session: String },
 }
 
 impl Request {
@@ -67,11 +43,7 @@ impl Request {
             16 if known => {
                 let to = (!rng.chance(10)).then(|| some_id(model, &session, rng));
                 let expect = expectation(model, &session, rng);
-                Self::Rewind {
-                    session,
-                    to,
-                    expect,
-                }
+                Self::Rewind { session, to, expect }
             }
             17 if known => {
                 let branch = (*rng.pick(&BRANCHES)).to_owned();
@@ -79,11 +51,7 @@ impl Request {
                 if rng.chance(50) {
                     Self::Switch { session, branch }
                 } else {
-                    Self::ForkBranch {
-                        session,
-                        branch,
-                        at,
-                    }
+                    Self::ForkBranch { session, branch, at }
                 }
             }
             18 if known => {
@@ -96,11 +64,7 @@ impl Request {
             _ => {
                 let expect = expectation(model, &session, rng);
                 let drafts = drafts(model, &session, rng);
-                Self::Append {
-                    session,
-                    drafts,
-                    expect,
-                }
+                Self::Append { session, drafts, expect }
             }
         }
     }
@@ -121,37 +85,19 @@ impl Request {
             vec![Move { branch, expect, to }]
         };
         Some(match self {
-            Self::Append {
-                session,
-                drafts,
-                expect,
-            } => {
+            Self::Append { session, drafts, expect } => {
                 let moves = moved(None, *expect, To::Last);
                 let entries = drafts.clone();
-                Change {
-                    entries,
-                    ..base(session, Presence::Any, Reason::Append, moves)
-                }
+                Change { entries, ..base(session, Presence::Any, Reason::Append, moves) }
             }
-            Self::Rewind {
-                session,
-                to,
-                expect,
-            } => {
+            Self::Rewind { session, to, expect } => {
                 let moves = moved(None, *expect, to.map_or(To::Nothing, To::Entry));
                 base(session, Presence::Existing, Reason::Rewind, moves)
             }
-            Self::ForkBranch {
-                session,
-                branch,
-                at,
-            } => {
+            Self::ForkBranch { session, branch, at } => {
                 let moves = moved(Some(branch), Expect::Empty, To::Entry(*at));
                 let activate = Some(branch.clone());
-                Change {
-                    activate,
-                    ..base(session, Presence::Existing, Reason::Fork, moves)
-                }
+                Change { activate, ..base(session, Presence::Existing, Reason::Fork, moves) }
             }
             Self::ForkSession { name, at, .. } => {
                 let moves = moved(None, Expect::Empty, To::Entry(*at));
@@ -168,10 +114,7 @@ impl Request {
 
     /// What the model makes of it.
     pub fn on_model(&self, model: &mut Model) -> Result<Vec<Id>, ErrorKind> {
-        if let Self::ForkBranch {
-            session, branch, ..
-        } = self
-        {
+        if let Self::ForkBranch { session, branch, .. } = self {
             let line = model.lines.get(session).ok_or(ErrorKind::NotFound)?;
             if line.branches.contains_key(branch) {
                 return Err(ErrorKind::Conflict);
@@ -188,33 +131,20 @@ impl Request {
     pub async fn on_store(&self, store: &Arc<dyn Store>) -> Result<Vec<Id>> {
         let session = |name: &str| Session::new(Arc::clone(store), name, Sources::fixed(0));
         let done = match self {
-            Self::Append {
-                session: name,
-                drafts,
-                expect,
-            } => session(name).append_all(drafts.clone(), *expect).await?,
-            Self::Rewind {
-                session: name,
-                to,
-                expect,
-            } => session(name).rewind(*to, *expect).await?,
-            Self::ForkBranch {
-                session: name,
-                branch,
-                at,
-            } => session(name).fork_branch(branch, *at).await?,
-            Self::ForkSession {
-                session: from,
-                name,
-                at,
-            } => {
+            Self::Append { session: name, drafts, expect } => {
+                session(name).append_all(drafts.clone(), *expect).await?
+            }
+            Self::Rewind { session: name, to, expect } => {
+                session(name).rewind(*to, *expect).await?
+            }
+            Self::ForkBranch { session: name, branch, at } => {
+                session(name).fork_branch(branch, *at).await?
+            }
+            Self::ForkSession { session: from, name, at } => {
                 session(from).fork_session(name, *at).await?;
                 return Ok(Vec::new());
             }
-            Self::Switch {
-                session: name,
-                branch,
-            } => session(name).switch(branch).await?,
+            Self::Switch { session: name, branch } => session(name).switch(branch).await?,
             Self::Undo { session: name } => session(name).undo().await?,
         };
         Ok(done.ids)
@@ -254,25 +184,13 @@ fn retry(model: &Model, session: String, rng: &mut Rng) -> Request {
         let tokens = u32::try_from(node.tokens).unwrap();
         let draft = Draft::with(envelope, whole.nonce, whole.body.clone()).tokens(tokens);
         // An alias makes a retry safe where the parent is left open.
-        if has_alias {
-            draft
-        } else {
-            draft.under(parent)
-        }
+        if has_alias { draft } else { draft.under(parent) }
     };
     let drafts = again.clone().map(draft).collect();
     let own = again.clone().next().map(|node| node.session.clone());
-    let session = if rng.chance(80) {
-        own.unwrap_or(session)
-    } else {
-        session
-    };
+    let session = if rng.chance(80) { own.unwrap_or(session) } else { session };
     let expect = expectation(model, &session, rng);
-    Request::Append {
-        session,
-        drafts,
-        expect,
-    }
+    Request::Append { session, drafts, expect }
 }
 
 fn drafts(model: &Model, session: &str, rng: &mut Rng) -> Vec<Draft> {
@@ -296,9 +214,7 @@ fn draft(model: &Model, session: &str, rng: &mut Rng) -> Draft {
     let target = some_id(model, session, rng);
     let mut envelope = Envelope::new(Kind::Note, i64::try_from(rng.below(1_000_000)).unwrap());
     let some_calls = |rng: &mut Rng| -> Vec<String> {
-        (0..=rng.below(3))
-            .map(|_| (*rng.pick(&CALLS)).to_owned())
-            .collect()
+        (0..=rng.below(3)).map(|_| (*rng.pick(&CALLS)).to_owned()).collect()
     };
     envelope.kind = match rng.below(28) {
         0..=5 => Kind::User,
@@ -344,16 +260,9 @@ fn draft(model: &Model, session: &str, rng: &mut Rng) -> Draft {
 
 fn body(kind: Kind, rng: &mut Rng) -> Body {
     if kind == Kind::Record {
-        return Label {
-            name: format!("label {}", rng.below(9)),
-        }
-        .body();
+        return Label { name: format!("label {}", rng.below(9)) }.body();
     }
     let size = *rng.pick(&SIZES);
-    let bytes = if rng.chance(50) {
-        rng.bytes(size)
-    } else {
-        vec![b'a'; size]
-    };
+    let bytes = if rng.chance(50) { rng.bytes(size) } else { vec![b'a'; size] };
     Body::new("test/1", bytes)
 }
