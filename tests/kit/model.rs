@@ -169,6 +169,9 @@ impl Model {
         }
         let activated = (active != line.active).then(|| (line.active.clone(), active.clone()));
         line.active = active;
+        if added == 0 && moves.is_empty() && activated.is_none() {
+            return Ok(ids);
+        }
         line.undoable.push(self.journal.len());
         self.journal.push(Arc::new(Row {
             session: change.session.clone(),

@@ -72,13 +72,9 @@ impl Request {
     /// The change it comes to; an undo is none before the journal is read.
     pub fn change(&self) -> Option<Change> {
         let base = |session: &String, presence, reason, moves| Change {
-            session: session.clone(),
             presence,
-            entries: Vec::new(),
             moves,
-            activate: None,
-            reason,
-            at_ms: 0,
+            ..Change::new(session, reason, 0)
         };
         let moved = |branch: Option<&String>, expect, to| {
             let branch = branch.cloned();

@@ -13,7 +13,7 @@ use crate::limits;
 use crate::message::{Message, Role};
 use crate::session::Session;
 use crate::sources::Sources;
-use crate::store::{Change, Expect, Move, Presence, Reason, Seek, Store, To};
+use crate::store::{Change, Expect, Memo, MemoWrite, Move, Presence, Reason, Seek, Store, To};
 
 /// Runs every check, each on a store of its own.
 ///
@@ -36,6 +36,7 @@ where
     ancestors_are_found(empty().await).await;
     a_compaction_replaces_what_it_covers(empty().await).await;
     listings_page(empty().await).await;
+    a_memo_guards_a_change(empty().await).await;
 }
 
 fn session(store: &Arc<dyn Store>, name: &str) -> Session {
@@ -336,13 +337,36 @@ async fn listings_page(store: Arc<dyn Store>) {
     let prefix = id.to_string()[..10].parse().unwrap();
     assert_eq!(store.with_prefix(prefix, 5).await.unwrap(), [id]);
     let away = Change {
-        session: "b".to_owned(),
         presence: Presence::Existing,
-        entries: vec![],
         moves: vec![Move { branch: None, expect: Expect::Any, to: To::Removed }],
-        activate: None,
-        reason: Reason::Rewind,
-        at_ms: 0,
+        ..Change::new("b", Reason::Rewind, 0)
     };
     assert_eq!(store.commit(away).await.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+async fn a_memo_guards_a_change(store: Arc<dyn Store>) {
+    let one = session(&store, "one");
+    let write = |expect: Option<Memo>, value: Memo| Change {
+        memos: vec![MemoWrite { name: "lease".to_owned(), expect, value }],
+        ..Change::new("one", Reason::Append, 0)
+    };
+    let (free, mine, yours): (Memo, Memo, Memo) = (None, Some(vec![1]), Some(vec![2]));
+    let early = store.commit(write(None, mine.clone())).await.unwrap_err();
+    assert_eq!(early.kind(), ErrorKind::NotFound);
+    let head = append(&one, said(&one, Kind::User, "start")).await;
+    store.commit(write(Some(free.clone()), mine.clone())).await.unwrap();
+    assert_eq!(store.memo("one", "lease").await.unwrap(), mine);
+    // A change that expects the wrong memo appends nothing either.
+    let fenced = Change {
+        entries: vec![said(&one, Kind::Assistant, "late")],
+        moves: vec![Move { branch: None, expect: Expect::Head(head), to: To::Last }],
+        ..write(Some(yours), free.clone())
+    };
+    assert!(matches!(store.commit(fenced).await, Err(Error::MemoChanged { .. })));
+    assert_eq!(one.head().await.unwrap(), Some(head));
+    assert_eq!(store.branches("one", None, 10).await.unwrap().len(), 1);
+    let rows = store.journal(0, 10).await.unwrap().len();
+    store.commit(write(Some(mine), free.clone())).await.unwrap();
+    assert_eq!((store.memo("one", "lease").await.unwrap(), rows), (free, 1));
+    clean(&store).await;
 }

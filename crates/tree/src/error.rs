@@ -83,6 +83,14 @@ pub enum Error {
         /// Where the branch is.
         actual: Option<Id>,
     },
+    /// A memo is not what the caller expected: somebody else wrote it.
+    #[error("memo {name:?} of {session} changed; read it again and retry")]
+    MemoChanged {
+        /// Session.
+        session: String,
+        /// Memo.
+        name: String,
+    },
     /// A session or branch of that name is there already.
     #[error("{what} {name:?} exists already")]
     Exists {
@@ -148,6 +156,7 @@ impl Error {
             Self::NotFound { .. } | Self::Ambiguous { .. } => ErrorKind::NotFound,
             Self::Invalid { .. } | Self::TooLarge { .. } => ErrorKind::Invalid,
             Self::HeadMoved { .. }
+            | Self::MemoChanged { .. }
             | Self::Exists { .. }
             | Self::AliasTaken { .. }
             | Self::Superseded { .. } => ErrorKind::Conflict,

@@ -73,7 +73,7 @@ pub use redb::{BackendError, BackendFactory, Durability, Options, RedbStore, Sto
 pub use session::{Replay, Session};
 pub use sources::Sources;
 pub use store::{
-    Branch, Change, Committed, Expect, HeadMove, JournalRow, MAIN, Move, Presence, Reason, Seek,
-    SessionInfo, Stats, Store, Stored, Tail, To,
+    Branch, Change, Committed, Expect, HeadMove, JournalRow, MAIN, Memo, MemoWrite, Move, Presence,
+    Reason, Seek, SessionInfo, Stats, Store, Stored, Tail, To,
 };
 pub use verify::{Problem, Report};

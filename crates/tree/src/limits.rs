@@ -19,6 +19,10 @@ pub const ENTRIES_PER_CHANGE: u64 = 10_000;
 pub const CHANGE_BYTES: u64 = 256 << 20;
 /// Branch moves in one change.
 pub const MOVES_PER_CHANGE: u64 = 10_000;
+/// Bytes of one memo.
+pub const MEMO_BYTES: u64 = 64 << 10;
+/// Memos in one change.
+pub const MEMOS_PER_CHANGE: u64 = 64;
 /// Entries, rows or names one page of a listing may hold.
 pub const PAGE: usize = 10_000;
 

@@ -240,15 +240,7 @@ impl Session {
     }
 
     fn change(&self, reason: Reason, entries: Vec<Draft>, moves: Vec<Move>) -> Change {
-        Change {
-            session: self.name.clone(),
-            presence: Presence::Any,
-            entries,
-            moves,
-            activate: None,
-            reason,
-            at_ms: self.sources.now_ms(),
-        }
+        Change { entries, moves, ..Change::new(&self.name, reason, self.sources.now_ms()) }
     }
 }
 

@@ -88,6 +88,9 @@ pub trait Store: Debug + Send + Sync {
     /// do to the context. Refused as its commit would be.
     async fn preview(&self, head: Id, first_kept: Option<Id>) -> Result<Cut>;
 
+    /// The memo of that name of a session.
+    async fn memo(&self, session: &str, name: &str) -> Result<Memo>;
+
     /// Everything the context at `head` is made of.
     async fn tail(&self, head: Id) -> Result<Tail>;
 
@@ -131,10 +134,50 @@ pub struct Change {
     pub moves: Vec<Move>,
     /// The branch to make active, if another than the one that is.
     pub activate: Option<String>,
+    /// Which memos to write.
+    pub memos: Vec<MemoWrite>,
     /// Why, for the journal.
     pub reason: Reason,
     /// When, for the journal: milliseconds since 1970 UTC.
     pub at_ms: i64,
+}
+
+impl Change {
+    /// A change of nothing yet, in a session that may be new.
+    pub fn new(session: impl Into<String>, reason: Reason, at_ms: i64) -> Self {
+        Self {
+            session: session.into(),
+            presence: Presence::Any,
+            entries: Vec::new(),
+            moves: Vec::new(),
+            activate: None,
+            memos: Vec::new(),
+            reason,
+            at_ms,
+        }
+    }
+}
+
+/// A small value beside the tree of a session, under a name: leases, breakers, calibrations. It is
+/// no history: nothing refers to it, it is not in the journal, and a write replaces it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MemoWrite {
+    /// Its name.
+    pub name: String,
+    /// What it must be for the whole change to go through; `None` expects anything.
+    pub expect: Option<Memo>,
+    /// What it becomes; `None` takes it away.
+    pub value: Memo,
+}
+
+/// The value of a memo, at most [`limits::MEMO_BYTES`](crate::limits::MEMO_BYTES); `None` where it is
+/// not there.
+pub type Memo = Option<Vec<u8>>;
+
+impl Debug for MemoWrite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MemoWrite({}, {} bytes)", self.name, self.value.as_ref().map_or(0, Vec::len))
+    }
 }
 
 /// Whether a change expects its session to exist.

@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::index::{Index, Merging};
 use super::overlay::{New, Overlay};
 use super::shrink;
-use super::tables::{Counters, SessionRow, WriteTables, head_key, head_value};
+use super::tables::{Counters, SessionRow, WriteTables, head_key, head_value, memo_key};
 use crate::ancestry::Places;
 use crate::derive::{self, Above, Facts};
 use crate::encode;
@@ -20,7 +20,7 @@ use crate::id::Id;
 use crate::limits;
 use crate::place::{Number, Place};
 use crate::store::{
-    Change, Committed, Expect, HeadMove, JournalRow, MAIN, Move, Presence, Stored, To,
+    Change, Committed, Expect, HeadMove, JournalRow, MAIN, MemoWrite, Move, Presence, Stored, To,
 };
 
 /// A change that was checked as far as that needs no store, its bodies compressed: done by the caller,
@@ -55,6 +55,12 @@ fn check(change: &Change) -> Result<()> {
     for draft in &change.entries {
         draft.check()?;
     }
+    limits::within("memos in one change", limits::MEMOS_PER_CHANGE, change.memos.len())?;
+    for MemoWrite { name, value, .. } in &change.memos {
+        limits::check_name("memo name", name)?;
+        let bytes = value.as_ref().map_or(0, Vec::len);
+        limits::within("memo in bytes", limits::MEMO_BYTES, bytes)?;
+    }
     let branches = change.moves.iter().filter_map(|moved| moved.branch.as_ref());
     for branch in branches.chain(&change.activate) {
         limits::check_name("branch name", branch)?;
@@ -78,6 +84,8 @@ pub(super) struct Applier<'t, 'w> {
     pub(super) merging: &'w mut Merging,
     /// What this group has appended so far.
     pub(super) appended: Vec<Stored>,
+    /// Whether anything was written.
+    pub(super) wrote: bool,
 }
 
 /// What a group of changes came to.
@@ -88,6 +96,7 @@ pub(super) struct Applied {
     pub(super) appended: Vec<Stored>,
     /// How far the merged index reaches, where this group completed a merge.
     pub(super) indexed: Option<Number>,
+    pub(super) wrote: bool,
 }
 
 /// What a change does, before it is written.
@@ -101,13 +110,19 @@ struct Plan {
     retry: bool,
 }
 
+impl Plan {
+    /// Whether there is anything for the journal.
+    fn moves_heads(&self) -> bool {
+        !self.new.is_empty() || !self.moves.is_empty() || self.activated.is_some()
+    }
+}
+
 impl Applier<'_, '_> {
     /// Applies a group, each change for itself; writes the counters if anything changed.
     pub(super) fn apply_all<'c>(
         mut self,
         changes: impl Iterator<Item = &'c Prepared>,
     ) -> Result<Applied, Fault> {
-        let before = self.counters.clone();
         let mut answers = Vec::new();
         for change in changes {
             let answer = self.apply(change);
@@ -124,20 +139,25 @@ impl Applier<'_, '_> {
             }
         }
         let mut indexed = None;
-        if self.counters != before {
+        if self.wrote {
             let entries = self.counters.entries;
             let appended = self.appended.len();
             indexed = self.index.merge_slice(self.merging, &mut self.tables, entries, appended)?;
             self.counters.indexed = indexed.unwrap_or(self.counters.indexed);
             self.tables.put_counters(&self.counters)?;
         }
-        Ok(Applied { answers, counters: self.counters, appended: self.appended, indexed })
+        let Self { counters, appended, wrote, .. } = self;
+        Ok(Applied { answers, counters, appended, indexed, wrote })
     }
 
     /// Applies `change`, or refuses it with nothing written.
     fn apply(&mut self, prepared: &Prepared) -> Result<Committed> {
         let mut plan = self.plan(&prepared.change)?;
-        if !plan.retry {
+        if plan.retry {
+            return Ok(plan.committed);
+        }
+        self.write_memos(&prepared.change.memos, plan.session.number)?;
+        if plan.moves_heads() {
             plan.committed.journal = Some(self.write(
                 prepared,
                 plan.session,
@@ -167,6 +187,9 @@ impl Applier<'_, '_> {
         };
         let (ids, retry) = self.entries(change, &session, base, &overlay)?;
         let moves = if retry { Vec::new() } else { moves(change, &heads, &ids, &overlay)? };
+        if !retry {
+            self.check_memos(change, &session, created)?;
+        }
         let activated = activation(change, &session, &moves, &self.tables)?;
         let (branch, head) = match (moves.first(), heads.first()) {
             (Some((moved, _)), _) => (moved.branch.clone(), moved.to),
@@ -227,6 +250,33 @@ impl Applier<'_, '_> {
             Ok((branch, head.is_some(), head.flatten()))
         };
         change.moves.iter().map(head).collect()
+    }
+
+    fn check_memos(&self, change: &Change, session: &SessionRow, created: bool) -> Result<()> {
+        if created && change.entries.is_empty() && change.moves.is_empty() {
+            return Err(Error::NotFound { what: "session", name: change.session.clone() });
+        }
+        for MemoWrite { name, expect, .. } in &change.memos {
+            if let Some(expected) = expect
+                && self.tables.memo(session.number, name)? != *expected
+            {
+                let (session, name) = (session.name.clone(), name.clone());
+                return Err(Error::MemoChanged { session, name });
+            }
+        }
+        Ok(())
+    }
+
+    fn write_memos(&mut self, memos: &[MemoWrite], session: u64) -> Result<(), Fault> {
+        for MemoWrite { name, value, .. } in memos {
+            let key = memo_key(session, name);
+            match value {
+                Some(value) => self.tables.state.insert(key.as_slice(), value.as_slice())?,
+                None => self.tables.state.remove(key.as_slice())?,
+            };
+            self.wrote = true;
+        }
+        Ok(())
     }
 
     /// Derives the places of the drafts; tells whether the change is a retry of one that was made.
@@ -309,6 +359,7 @@ impl Applier<'_, '_> {
         moves: Vec<(HeadMove, Option<Number>)>,
         activated: Option<(String, String)>,
     ) -> Result<u64> {
+        self.wrote = true;
         let first_entry = self.counters.entries;
         for (number, New { draft, entry, place }) in new {
             let shorter = shorter.get(*draft).and_then(Option::as_deref);

@@ -47,7 +47,7 @@ use crate::id::{Id, Prefix};
 use crate::place::{Cut, Measure, Number, Place};
 use crate::sources::Sources;
 use crate::store::{
-    Branch, Change, Committed, JournalRow, Seek, SessionInfo, Stats, Store, Stored, Tail,
+    Branch, Change, Committed, JournalRow, Memo, Seek, SessionInfo, Stats, Store, Stored, Tail,
 };
 use crate::verify::Report;
 
@@ -376,6 +376,10 @@ impl Store for RedbStore {
 
     async fn preview(&self, head: Id, first_kept: Option<Id>) -> Result<Cut> {
         self.read(|snapshot| snapshot.preview(&head, first_kept.as_ref()))
+    }
+
+    async fn memo(&self, session: &str, name: &str) -> Result<Memo> {
+        self.read(|snapshot| snapshot.memo(session, name))
     }
 
     async fn tail(&self, head: Id) -> Result<Tail> {

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::id::{Id, Prefix};
 use crate::limits;
 use crate::place::{Cut, Measure, Number, Place};
-use crate::store::{Branch, JournalRow, Seek, SessionInfo, Stats, Stored, Tail};
+use crate::store::{Branch, JournalRow, Memo, Seek, SessionInfo, Stats, Stored, Tail};
 
 /// One state of the store.
 pub(super) struct Snapshot {
@@ -136,6 +136,10 @@ impl Snapshot {
             }
         }
         Ok(None)
+    }
+
+    pub(super) fn memo(&self, session: &str, name: &str) -> Result<Memo, Fault> {
+        self.tables.memo(self.session_row(session)?.number, name)
     }
 
     pub(super) fn measure(&self, head: &Id) -> Result<Measure, Fault> {

@@ -13,6 +13,7 @@ use crate::entry::Envelope;
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::place::{Number, Place};
+use crate::store::Memo;
 
 /// Version of everything in this file; a store of another one is refused.
 pub(super) const FORMAT: u32 = 1;
@@ -28,8 +29,11 @@ const ALIASES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("aliases");
 
 const IDENTITY_KEY: &[u8] = b"store";
 /// All that changes with an append shares one table, and in a small store one page: the counters under
-/// the empty key, then each session's row followed by its branches.
+/// the empty key, then each session's row followed by its branches and memos.
 const COUNTERS_KEY: &[u8] = b"";
+
+/// Comes after every branch's name: no UTF-8 text begins with it.
+const MEMO_MARK: &[u8] = &[0xff];
 
 /// What a store is, written once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -81,6 +85,11 @@ fn session_key(session: u64) -> [u8; 8] {
 /// Key of a branch: its session's key, then its name.
 pub(super) fn head_key(session: u64, branch: &str) -> Vec<u8> {
     [&session.to_be_bytes(), branch.as_bytes()].concat()
+}
+
+/// Key of a memo: its session's key, a byte that begins no branch's name, then its own.
+pub(super) fn memo_key(session: u64, name: &str) -> Vec<u8> {
+    [&session_key(session), MEMO_MARK, name.as_bytes()].concat()
 }
 
 /// Key of an index row: short hash, then entry number; big-endian, so that order is order.
@@ -206,7 +215,7 @@ where
     ) -> Result<Vec<(String, Option<Number>)>, Fault> {
         // No branch has an empty name: the empty one is the session's own row.
         let from = head_key(session, if from.is_empty() { "\0" } else { from });
-        let to = session_key(session + 1);
+        let to = memo_key(session, "");
         let branch = |row: Result<(AccessGuard<'_, _>, AccessGuard<'_, _>), _>| {
             let (key, value): (AccessGuard<'_, Bytes>, AccessGuard<'_, Bytes>) = row?;
             let name = std::str::from_utf8(&key.value()[8..])
@@ -257,6 +266,11 @@ where
 
     pub(super) fn session_named(&self, name: &str) -> Result<Option<SessionRow>, Fault> {
         self.session_number(name)?.map(|number| self.session_at(number)).transpose()
+    }
+
+    pub(super) fn memo(&self, session: u64, name: &str) -> Result<Memo, Fault> {
+        let row = self.state.get(memo_key(session, name).as_slice())?;
+        Ok(row.map(|row| row.value().to_vec()))
     }
 
     /// `None` where there is no such branch.

@@ -101,7 +101,7 @@ impl Writer {
         changes: impl Iterator<Item = &'c Prepared>,
     ) -> Result<Vec<Result<Committed>>> {
         let open = self.shared.open()?;
-        let before = self.counters.clone();
+        let counters = self.counters.clone();
         let durability = self.shared.options.durability;
         let merging = &mut self.merging;
         let applied = guarded(|| {
@@ -113,7 +113,6 @@ impl Writer {
             }
             let applied = {
                 let tables = WriteTables::open(&txn)?;
-                let counters = before.clone();
                 Applier {
                     tables,
                     counters,
@@ -121,17 +120,18 @@ impl Writer {
                     caches: &open.caches,
                     merging,
                     appended: Vec::new(),
+                    wrote: false,
                 }
                 .apply_all(changes)?
             };
-            if applied.counters == before {
-                txn.abort()?;
-            } else {
+            if applied.wrote {
                 txn.commit()?;
+            } else {
+                txn.abort()?;
             }
             Ok(applied)
         })?;
-        if applied.counters != self.counters {
+        if applied.wrote {
             self.dirty = true;
             self.counters = applied.counters;
             open.committed(applied.appended);
