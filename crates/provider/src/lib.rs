@@ -1,4 +1,48 @@
-//! Token counters and summarizers. Never opens a tree, reads no clock and no environment.
+//! Token counters and summarizers: how large a context is, and what stands for the part of it that
+//! leaves. Never opens a tree; reads no clock and no environment; without features, no network.
+//!
+//! ```text
+//!   Message --- TokenCounter ---> tokens --- Calibrator, anchors ---> size of the next prompt
+//!
+//!   SummaryJob --- Summarizer ---> Summary { text, ledger, made_by }
+//!                    Ledger        a table of facts: no model, at once, the default
+//!                    Scripted      what a test told it to say
+//!                    yours
+//! ```
+//!
+//! A summarizer of your own, for a client you have already:
+//!
+//! ```
+//! use treering_provider::{Error, Flaw, Ledger, Result, Summarizer, SummaryJob, transcript};
+//! use treering_tree::Summary;
+//! # struct Client;
+//! # impl Client {
+//! #     async fn ask(&self, _system: &str, _text: &str) -> std::io::Result<String> { Ok("ok".into()) }
+//! # }
+//!
+//! struct Mine(Client);
+//!
+//! #[async_trait::async_trait]
+//! impl Summarizer for Mine {
+//!     fn name(&self) -> &str {
+//!         "mine"
+//!     }
+//!
+//!     async fn summarize(&self, job: SummaryJob) -> Result<Summary> {
+//!         let facts = Ledger::new().of(&job)?;
+//!         let reply = self.0.ask("Summarize this transcript.", &transcript(&job.entries, 2_000)).await;
+//!         let prose = reply.map_err(|e| Error::Unavailable { detail: e.to_string(), after: None })?;
+//!         if prose.trim().is_empty() {
+//!             return Err(Error::BadReply(Flaw::Blank));
+//!         }
+//!         Ok(Summary { text: format!("{prose}\n\n{}", facts.text), ..facts })
+//!     }
+//! }
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! # let job = SummaryJob { budget_tokens: 500, ..SummaryJob::default() };
+//! # assert!(Mine(Client).summarize(job).await.unwrap().text.starts_with("ok\n\n# Ledger of 0 entries"));
+//! # }
+//! ```
 
 mod byte_classes;
 mod calibrate;
@@ -7,6 +51,7 @@ mod error;
 mod ledger;
 mod scripted;
 mod summarizer;
+mod transcript;
 
 pub use byte_classes::ByteClasses;
 pub use calibrate::{Anchor, Calibrations, Calibrator, Size, Step};
@@ -15,3 +60,4 @@ pub use error::{Error, ErrorKind, Flaw, Result};
 pub use ledger::Ledger;
 pub use scripted::Scripted;
 pub use summarizer::{JobEntry, Summarizer, SummaryJob};
+pub use transcript::{PART_BYTES, transcript};

@@ -49,11 +49,11 @@ const SHARES: [(Shelf, u64, bool); 9] = [
     (Shelf::Asked, 120, true),
     (Shelf::Errors, 20, true),
     (Shelf::Earlier, 150, false),
-    (Shelf::LastWords, 30, false),
-    (Shelf::Decisions, 20, false),
-    (Shelf::Commands, 10, false),
     (Shelf::Files, 260, true),
-    (Shelf::Names, 1_000, true),
+    (Shelf::Names, 360, true),
+    (Shelf::LastWords, 30, true),
+    (Shelf::Decisions, 20, true),
+    (Shelf::Commands, 10, true),
 ];
 
 /// The text of a ledger, at most `budget_tokens` by the default counter. `beside` is text that

@@ -1,7 +1,6 @@
 //! Lines that fit: each taken while tokens are left, none cut in the middle of a name.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 
 use super::book::{Book, File, Name, Remark};
 use crate::byte_classes::ByteClasses;
@@ -127,7 +126,7 @@ impl<'c> Room<'c> {
             }
             let (folder, inside) = folder_and_inside(&file.path);
             let known = folders.iter().position(|(name, _)| *name == folder);
-            let item = format!(" {inside}{}", mark(file));
+            let item = format!(" {}", shown(inside, file));
             let fits = match known {
                 Some(_) => self.take(&item),
                 None => self.take(&format!("{folder}:{item} [{DEAREST_ID}]\n")),
@@ -176,8 +175,11 @@ impl<'c> Room<'c> {
     }
 }
 
-fn mark(file: &File) -> &'static str {
-    if file.is_changed() { "*" } else { "" }
+/// A path on a line of several, with its mark.
+fn shown(path: &str, file: &File) -> String {
+    let quote = if path.contains(char::is_whitespace) { "\"" } else { "" };
+    let mark = if file.is_changed() { "*" } else { "" };
+    format!("{quote}{path}{quote}{mark}")
 }
 
 /// The folder two above, and the path inside it: files of sibling folders share a line, and every
@@ -194,19 +196,12 @@ fn folder_line(folder: &str, files: &[&File]) -> String {
     let newest = files.iter().max_by_key(|file| file.seen);
     let source = newest.map_or("", |file| digits(&file.source));
     if let [file] = files {
-        return format!("{}{} [{source}]\n", file.path, mark(file));
+        return format!("{} [{source}]\n", shown(&file.path, file));
     }
-    let mut inside: Vec<(&str, &str)> =
-        files.iter().map(|file| (folder_and_inside(&file.path).1, mark(file))).collect();
+    let inside = |file: &&File| shown(folder_and_inside(&file.path).1, file);
+    let mut inside: Vec<String> = files.iter().map(inside).collect();
     inside.sort_unstable();
-    let mut line = format!("{folder}:");
-    for (path, mark) in inside {
-        line.push(' ');
-        line.push_str(path);
-        line.push_str(mark);
-    }
-    let _ = writeln!(line, " [{source}]");
-    line
+    format!("{folder}: {} [{source}]\n", inside.join(" "))
 }
 
 /// A line and the entry it comes from.

@@ -147,6 +147,8 @@ const RUNNERS: &[&str] = &[
     "python",
     "runtests",
 ];
+/// Longer texts are no paths.
+const PATH_BYTES: usize = 1_024;
 /// Editors that take a verb: these only look.
 const LOOKING_VERBS: &[&str] = &["view", "read", "open", "undo_edit"];
 
@@ -255,7 +257,8 @@ fn listed_path(value: &Value) -> Option<String> {
 }
 
 fn is_path(text: &str) -> bool {
-    text.len() <= 1_024 && !text.contains(['\n', '*', '?']) && !text.contains("://")
+    let odd = |c: char| c.is_control() || matches!(c, '*' | '?' | '"');
+    !text.is_empty() && text.len() <= PATH_BYTES && !text.contains(odd) && !text.contains("://")
 }
 
 /// The items of a value that is a list of things to do.
@@ -297,7 +300,7 @@ fn patched_files<'v>(values: impl Iterator<Item = &'v Value>) -> Vec<String> {
                     .or_else(|| line.strip_prefix("+++ "))
                     .filter(|path| *path != "/dev/null")
             };
-            files.extend(named.map(|path| path.trim().to_owned()));
+            files.extend(named.map(str::trim).filter(|path| is_path(path)).map(str::to_owned));
         }
     }
     files
