@@ -6,6 +6,7 @@
 //!
 //!   SummaryJob --- Summarizer ---> Summary { text, ledger, made_by }
 //!                    Ledger        a table of facts: no model, at once, the default
+//!                    Hybrid        a model's prose above that table; the table alone if it fails
 //!                    Scripted      what a test told it to say
 //!                    yours
 //! ```
@@ -48,7 +49,9 @@ mod byte_classes;
 mod calibrate;
 mod count;
 mod error;
+mod hybrid;
 mod ledger;
+mod prompt;
 mod scripted;
 mod summarizer;
 mod transcript;
@@ -57,7 +60,9 @@ pub use byte_classes::ByteClasses;
 pub use calibrate::{Anchor, Calibrations, Calibrator, Size, Step};
 pub use count::{IMAGE_TOKENS, MEDIUM_TOKENS, TokenCounter, count_message};
 pub use error::{Error, ErrorKind, Flaw, Result};
+pub use hybrid::Hybrid;
 pub use ledger::Ledger;
+pub use prompt::{Prompt, SUMMARIZE};
 pub use scripted::Scripted;
 pub use summarizer::{JobEntry, Summarizer, SummaryJob};
 pub use transcript::{PART_BYTES, transcript};

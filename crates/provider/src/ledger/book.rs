@@ -19,7 +19,7 @@ pub(super) const COMMANDS: usize = 64;
 pub(super) const TODOS: usize = 256;
 pub(super) const DECISIONS: usize = 64;
 /// Bytes of a foreign summary that is carried as prose.
-pub(super) const PROSE_BYTES: usize = 16 << 10;
+const PROSE_BYTES: usize = 16 << 10;
 
 /// Everything a ledger knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -200,6 +200,15 @@ impl Book {
             self.asks.drain(1..=dropped);
             self.asks_dropped += dropped as u64;
         }
+    }
+
+    /// Carries prose that came without a ledger, or above one.
+    pub(super) fn carry(&mut self, prose: &str) {
+        let mut end = prose.len().min(PROSE_BYTES);
+        while !prose.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.prose = Some(prose[..end].to_owned()).filter(|prose| !prose.is_empty());
     }
 
     pub(super) fn to_value(&self) -> Value {

@@ -33,9 +33,9 @@ pub(super) fn gather(job: &SummaryJob) -> Book {
     let foreign = previous.filter(|_| carried.is_none());
     let mut gatherer = Gatherer::new(carried.unwrap_or_default(), job.entries.len());
     if let Some(summary) = foreign {
-        let text = clip(summary.text.trim(), book::PROSE_BYTES).0;
+        let text = summary.text.trim();
         gatherer.names(Voice::Agent, text);
-        gatherer.book.prose = Some(text.to_owned()).filter(|text| !text.is_empty());
+        gatherer.book.carry(text);
     }
     for entry in &job.entries {
         gatherer.entry(entry);

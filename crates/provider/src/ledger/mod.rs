@@ -61,27 +61,50 @@ impl Ledger {
     /// # Errors
     /// `Invalid` for a budget under [`MIN_BUDGET_TOKENS`](Self::MIN_BUDGET_TOKENS).
     pub fn of(&self, job: &SummaryJob) -> Result<Summary> {
-        if job.budget_tokens < Self::MIN_BUDGET_TOKENS {
-            return Err(Error::Invalid {
-                what: "budget_tokens",
-                why: format!(
-                    "a ledger needs at least {}, found {}",
-                    Self::MIN_BUDGET_TOKENS,
-                    job.budget_tokens
-                ),
-            });
+        Facts::of(job).summary(job)
+    }
+}
+
+/// What a ledger knows of a job, before it is a text.
+pub(crate) struct Facts(book::Book);
+
+impl Facts {
+    pub(crate) fn of(job: &SummaryJob) -> Self {
+        Self(gather::gather(job))
+    }
+
+    /// The earlier summary as far as it was prose.
+    pub(crate) fn earlier_prose(&self) -> Option<&str> {
+        self.0.prose.as_deref()
+    }
+
+    /// The ledger alone.
+    pub(crate) fn summary(&self, job: &SummaryJob) -> Result<Summary> {
+        let text = self.text(job, job.budget_tokens)?;
+        Ok(self.with(text))
+    }
+
+    /// The ledger under prose that takes the place of all earlier prose, and that the next
+    /// generation carries if it has to do without a model.
+    pub(crate) fn under(mut self, prose: &str, job: &SummaryJob, budget: u32) -> Result<Summary> {
+        self.0.prose = None;
+        let text = format!("{}\n\n{}", prose.trim(), self.text(job, budget)?);
+        self.0.carry(prose.trim());
+        Ok(self.with(text))
+    }
+
+    fn text(&self, job: &SummaryJob, budget: u32) -> Result<String> {
+        if budget < Ledger::MIN_BUDGET_TOKENS {
+            let least = Ledger::MIN_BUDGET_TOKENS;
+            let why = format!("a ledger needs at least {least}, found {budget}");
+            return Err(Error::Invalid { what: "budget_tokens", why });
         }
-        let book = gather::gather(job);
-        let text = page::text(&book, &kept_text(&job.kept), job.budget_tokens);
-        Ok(Summary {
-            text,
-            ledger: Some(book.to_value()),
-            made_by: Some(json!({
-                "summarizer": NAME,
-                "entries": job.entries.len(),
-                "generation": book.generation,
-            })),
-        })
+        Ok(page::text(&self.0, &kept_text(&job.kept), budget))
+    }
+
+    fn with(&self, text: String) -> Summary {
+        let made_by = json!({ "summarizer": NAME, "generation": self.0.generation });
+        Summary { text, ledger: Some(self.0.to_value()), made_by: Some(made_by) }
     }
 }
 

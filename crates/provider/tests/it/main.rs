@@ -7,6 +7,7 @@
 )]
 
 mod counting;
+mod hybrid;
 mod ledger;
 mod retention;
 mod rivals;
