@@ -7,6 +7,9 @@
 //!   SummaryJob --- Summarizer ---> Summary { text, ledger, made_by }
 //!                    Ledger        a table of facts: no model, at once, the default
 //!                    Hybrid        a model's prose above that table; the table alone if it fails
+//!                    Folding       chunk by chunk, for heads larger than a model's window
+//!                    Limited       in turn, with a deadline
+//!                    Fallback      one after another
 //!                    Scripted      what a test told it to say
 //!                    yours
 //! ```
@@ -49,8 +52,11 @@ mod byte_classes;
 mod calibrate;
 mod count;
 mod error;
+mod fallback;
+mod folding;
 mod hybrid;
 mod ledger;
+mod limited;
 mod prompt;
 mod scripted;
 mod summarizer;
@@ -60,8 +66,11 @@ pub use byte_classes::ByteClasses;
 pub use calibrate::{Anchor, Calibrations, Calibrator, Size, Step};
 pub use count::{IMAGE_TOKENS, MEDIUM_TOKENS, TokenCounter, count_message};
 pub use error::{Error, ErrorKind, Flaw, Result};
+pub use fallback::Fallback;
+pub use folding::Folding;
 pub use hybrid::Hybrid;
 pub use ledger::Ledger;
+pub use limited::{Limited, Permits};
 pub use prompt::{Prompt, SUMMARIZE};
 pub use scripted::Scripted;
 pub use summarizer::{JobEntry, Summarizer, SummaryJob};

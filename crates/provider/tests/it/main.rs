@@ -12,3 +12,4 @@ mod ledger;
 mod retention;
 mod rivals;
 mod samples;
+mod wrappers;
