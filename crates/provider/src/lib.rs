@@ -52,6 +52,8 @@ mod byte_classes;
 mod calibrate;
 mod count;
 mod error;
+#[cfg(feature = "o200k")]
+mod exact;
 mod fallback;
 mod folding;
 mod hybrid;
@@ -66,6 +68,8 @@ pub use byte_classes::ByteClasses;
 pub use calibrate::{Anchor, Calibrations, Calibrator, Size, Step};
 pub use count::{IMAGE_TOKENS, MEDIUM_TOKENS, TokenCounter, count_message};
 pub use error::{Error, ErrorKind, Flaw, Result};
+#[cfg(feature = "o200k")]
+pub use exact::Exact;
 pub use fallback::Fallback;
 pub use folding::Folding;
 pub use hybrid::Hybrid;
