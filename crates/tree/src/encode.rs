@@ -278,16 +278,65 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What most rows fit in.
+const ROW_BYTES: usize = 256;
+
+struct Row(Vec<u8>);
+
+impl bincode::enc::write::Writer for Row {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
 /// Encodes what the engine stores around entries: places, sessions, the journal.
 pub(crate) fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    bincode::serde::encode_to_vec(value, bincode::config::standard())
-        .map_err(|cause| Error::corrupt("row", format!("cannot be encoded: {cause}")))
+    let mut row = Row(Vec::with_capacity(ROW_BYTES));
+    bincode::serde::encode_into_writer(value, &mut row, bincode::config::standard())
+        .map_err(|cause| Error::corrupt("row", format!("cannot be encoded: {cause}")))?;
+    Ok(row.0)
+}
+
+/// 32 bytes as bytes: serde's arrays go one byte at a time.
+pub(crate) mod bytes32 {
+    use std::fmt;
+
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        bytes: &[u8; 32],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<[u8; 32], D::Error> {
+        deserializer.deserialize_bytes(Bytes32)
+    }
+
+    struct Bytes32;
+
+    impl Visitor<'_> for Bytes32 {
+        type Value = [u8; 32];
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("32 bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<[u8; 32], E> {
+            bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &self))
+        }
+    }
 }
 
 /// Decodes what [`pack`] made.
 pub(crate) fn unpack<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T> {
     let config = bincode::config::standard().with_limit::<{ 16 << 20 }>();
-    match bincode::serde::decode_from_slice(bytes, config) {
+    match bincode::serde::borrow_decode_from_slice(bytes, config) {
         Ok((value, read)) if read == bytes.len() => Ok(value),
         Ok((_, read)) => {
             Err(Error::corrupt(what, format!("{} bytes after its end", bytes.len() - read)))

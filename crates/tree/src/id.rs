@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::encode;
 use crate::error::{Error, Result};
 
 /// Content address of an entry (see `docs/format.md`, "Identity").
@@ -67,7 +68,7 @@ impl Serialize for Id {
         if serializer.is_human_readable() {
             serializer.collect_str(self)
         } else {
-            self.0.serialize(serializer)
+            serializer.serialize_bytes(&self.0)
         }
     }
 }
@@ -80,7 +81,7 @@ impl<'de> Deserialize<'de> for Id {
             let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
             text.parse().map_err(serde::de::Error::custom)
         } else {
-            <[u8; Self::BYTES]>::deserialize(deserializer).map(Self)
+            encode::bytes32::deserialize(deserializer).map(Self)
         }
     }
 }

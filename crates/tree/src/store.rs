@@ -345,6 +345,7 @@ pub struct JournalRow {
     /// The active branch before and after, where that changed.
     pub activated: Option<(String, String)>,
     /// Hash over this session's rows up to the one before, so that a vanished row shows.
+    #[serde(with = "crate::encode::bytes32")]
     pub before: [u8; 32],
 }
 

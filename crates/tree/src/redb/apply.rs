@@ -9,8 +9,9 @@ use super::cache::Caches;
 use super::fault::Fault;
 use super::index::{Index, Merging};
 use super::overlay::{New, Overlay};
+use super::sessions::Sessions;
 use super::shrink;
-use super::tables::{Counters, SessionRow, WriteTables, head_key, head_value, memo_key};
+use super::tables::{Counters, SessionRow, WriteTables, memo_key};
 use crate::ancestry::Places;
 use crate::derive::{self, Above, Facts};
 use crate::encode;
@@ -82,6 +83,7 @@ pub(super) struct Applier<'t, 'w> {
     pub(super) index: &'w Index,
     pub(super) caches: &'w Caches,
     pub(super) merging: &'w mut Merging,
+    pub(super) sessions: &'w mut Sessions,
     /// What this group has appended so far.
     pub(super) appended: Vec<Stored>,
     /// Whether anything was written.
@@ -144,6 +146,7 @@ impl Applier<'_, '_> {
             let appended = self.appended.len();
             indexed = self.index.merge_slice(self.merging, &mut self.tables, entries, appended)?;
             self.counters.indexed = indexed.unwrap_or(self.counters.indexed);
+            self.sessions.flush(&mut self.tables)?;
             self.tables.put_counters(&self.counters)?;
         }
         let Self { counters, appended, wrote, .. } = self;
@@ -152,7 +155,8 @@ impl Applier<'_, '_> {
 
     /// Applies `change`, or refuses it with nothing written.
     fn apply(&mut self, prepared: &Prepared) -> Result<Committed> {
-        let mut plan = self.plan(&prepared.change)?;
+        let known = self.sessions.named(&self.tables, &prepared.change.session)?;
+        let mut plan = self.plan(&prepared.change, known)?;
         if plan.retry {
             return Ok(plan.committed);
         }
@@ -170,7 +174,7 @@ impl Applier<'_, '_> {
         Ok(plan.committed)
     }
 
-    fn plan(&self, change: &Change) -> Result<Plan> {
+    fn plan(&self, change: &Change, known: Option<SessionRow>) -> Result<Plan> {
         let overlay = Overlay {
             tables: &self.tables,
             index: self.index,
@@ -179,11 +183,11 @@ impl Applier<'_, '_> {
             new: RefCell::default(),
             new_ids: RefCell::default(),
         };
-        let (session, created) = self.session(change, &overlay)?;
+        let (session, created) = self.session(change, known, &overlay)?;
         let heads = self.heads(change, &session)?;
         let base = match heads.first() {
             Some((_, _, head)) => *head,
-            None => self.tables.head(session.number, &session.active)?.flatten(),
+            None => session.head,
         };
         let (ids, retry) = self.entries(change, &session, base, &overlay)?;
         let moves = if retry { Vec::new() } else { moves(change, &heads, &ids, &overlay)? };
@@ -202,8 +206,12 @@ impl Applier<'_, '_> {
     }
 
     /// The session, or the row a new one starts with.
-    fn session(&self, change: &Change, overlay: &Overlay<'_, '_>) -> Result<(SessionRow, bool)> {
-        let known = self.tables.session_named(&change.session)?;
+    fn session(
+        &self,
+        change: &Change,
+        known: Option<SessionRow>,
+        overlay: &Overlay<'_, '_>,
+    ) -> Result<(SessionRow, bool)> {
         match (known, change.presence) {
             (Some(_), Presence::New) => {
                 Err(Error::Exists { what: "session", name: change.session.clone() })
@@ -228,6 +236,8 @@ impl Applier<'_, '_> {
                     name: change.session.clone(),
                     tree,
                     active: active.unwrap_or_else(|| MAIN.to_owned()),
+                    has_active: false,
+                    head: None,
                     branches: 0,
                     entries: 0,
                     first_entry: None,
@@ -246,7 +256,7 @@ impl Applier<'_, '_> {
     fn heads(&self, change: &Change, session: &SessionRow) -> Result<Vec<Head>> {
         let head = |moved: &Move| {
             let branch = moved.branch.clone().unwrap_or_else(|| session.active.clone());
-            let head = self.tables.head(session.number, &branch)?;
+            let head = self.tables.head(session, &branch)?;
             Ok((branch, head.is_some(), head.flatten()))
         };
         change.moves.iter().map(head).collect()
@@ -378,7 +388,7 @@ impl Applier<'_, '_> {
             self.move_head(&mut session, moved, *to)?;
         }
         if let Some((_, active)) = &activated {
-            session.active.clone_from(active);
+            self.activate(&mut session, active)?;
         }
         session.changed_ms = change.at_ms;
         let row = JournalRow {
@@ -409,14 +419,29 @@ impl Applier<'_, '_> {
         moved: &HeadMove,
         to: Option<Number>,
     ) -> Result<(), Fault> {
-        let key = head_key(session.number, &moved.branch);
-        if moved.exists {
-            self.tables.state.insert(key.as_slice(), head_value(to).as_slice())?;
-        } else {
-            self.tables.state.remove(key.as_slice())?;
-        }
         session.branches += u64::from(moved.exists);
         session.branches -= u64::from(moved.existed);
+        if moved.branch == session.active {
+            (session.has_active, session.head) = (moved.exists, to);
+            return Ok(());
+        }
+        if moved.exists {
+            self.tables.put_head(session.number, &moved.branch, to)
+        } else {
+            self.tables.remove_head(session.number, &moved.branch)
+        }
+    }
+
+    /// Gives the branch that was active a row of its own, and takes that of the new one into the
+    /// session's.
+    fn activate(&mut self, session: &mut SessionRow, active: &str) -> Result<(), Fault> {
+        let head = self.tables.head(session, active)?;
+        if session.has_active {
+            self.tables.put_head(session.number, &session.active, session.head)?;
+        }
+        self.tables.remove_head(session.number, active)?;
+        active.clone_into(&mut session.active);
+        (session.has_active, session.head) = (head.is_some(), head.flatten());
         Ok(())
     }
 
@@ -434,8 +459,11 @@ impl Applier<'_, '_> {
         if created {
             self.tables.names.insert(session.name.as_bytes(), session.number)?;
             self.counters.sessions += 1;
+            // Others of this group may fork from it.
+            self.tables.put_session(&session)?;
         }
-        self.tables.put_session(&session)
+        self.sessions.put(session);
+        Ok(())
     }
 }
 
@@ -496,7 +524,7 @@ fn activation(
         Some((moved, _)) => moved.exists,
         // A session without any branch, such as one of imported entries alone, may stay so.
         None if change.activate.is_none() => true,
-        None => tables.head(session.number, active)?.is_some(),
+        None => tables.head(session, active)?.is_some(),
     };
     if !there {
         return Err(match moved {

@@ -259,7 +259,7 @@ impl Check<'_> {
     fn heads(&mut self, seen: &Seen) -> Result<(), Fault> {
         let name = seen.row.name.clone();
         let mut stored = BTreeMap::new();
-        for (branch, head) in self.snapshot.tables.branches(seen.row.number, "", usize::MAX)? {
+        for (branch, head) in self.snapshot.tables.branches(&seen.row, "", usize::MAX)? {
             let head = head.map(|number| self.snapshot.place(number)).transpose()?;
             stored.insert(branch, head.map(|place| place.id));
         }

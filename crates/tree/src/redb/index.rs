@@ -85,16 +85,26 @@ impl View {
         Ok(keys.into_iter().take(limit).collect())
     }
 
-    /// Numbers of the entries with this short hash: few, most often one.
+    /// Numbers of the entries with this short hash: few, most often one or none.
     pub(super) fn numbers(
         &self,
         which: Which,
         table: &impl ReadableTable<&'static [u8], &'static [u8]>,
         hash: u64,
     ) -> Result<Vec<Number>, Fault> {
-        let bounds = (index_key(hash, 0), index_key(hash, Number::MAX));
-        let keys = self.range(which, table, bounds, usize::MAX)?;
-        Ok(keys.iter().map(|key| number_in(key)).collect::<Result<_>>()?)
+        let (from, to) = (index_key(hash, 0), index_key(hash, Number::MAX));
+        let mut numbers = Vec::new();
+        for generation in &self.generations {
+            for key in generation.read(which).range(from..=to) {
+                numbers.push(number_in(key)?);
+            }
+        }
+        for row in table.range(from.as_slice()..=to.as_slice())? {
+            numbers.push(number_in(row?.0.value())?);
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(numbers)
     }
 
     /// Whether an index row for this entry is in memory.

@@ -16,6 +16,7 @@ mod file;
 mod index;
 mod overlay;
 mod queue;
+mod sessions;
 mod shrink;
 mod snapshot;
 mod tables;
@@ -37,6 +38,7 @@ use self::fault::guarded;
 pub use self::file::BackendFactory;
 use self::index::{Index, Merging};
 use self::queue::{Queue, Weight};
+use self::sessions::Sessions;
 use self::snapshot::Snapshot;
 use self::tables::{Counters, Identity, ReadTables};
 use self::writer::{Request, Writer};
@@ -258,7 +260,13 @@ impl RedbStore {
         let secret = open.identity.secret;
         let state = RwLock::new(State::Open(Arc::new(open)));
         let shared = Arc::new(Shared { place, options, queue: Queue::new(), state });
-        let writer = Writer { shared: Arc::clone(&shared), counters, merging, dirty: false };
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            counters,
+            merging,
+            sessions: Sessions::default(),
+            dirty: false,
+        };
         let thread = std::thread::Builder::new().name("treering-writer".to_owned());
         let writer = thread
             .spawn(move || writer.run())

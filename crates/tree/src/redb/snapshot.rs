@@ -235,9 +235,8 @@ impl Snapshot {
     }
 
     fn info(&self, row: SessionRow) -> Result<SessionInfo, Fault> {
-        let head = self.tables.head(row.number, &row.active)?.flatten();
         Ok(SessionInfo {
-            head: self.id_of(head)?,
+            head: self.id_of(row.head)?,
             name: row.name,
             number: row.number,
             tree: row.tree,
@@ -278,7 +277,7 @@ impl Snapshot {
         let row = self.session_row(session)?;
         // The first name that may follow: names hold no NUL.
         let from = after.map_or_else(String::new, |name| format!("{name}\0"));
-        let branches = self.tables.branches(row.number, &from, limit.min(limits::PAGE))?;
+        let branches = self.tables.branches(&row, &from, limit.min(limits::PAGE))?;
         let branch = |(name, head): (String, Option<Number>)| {
             Ok(Branch { active: name == row.active, head: self.id_of(head)?, name })
         };

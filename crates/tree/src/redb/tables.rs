@@ -43,6 +43,7 @@ pub(super) struct Identity {
     /// Random: tells this store from every other.
     pub(super) epoch: [u8; 16],
     /// Random: the key of imported entries' nonces.
+    #[serde(with = "encode::bytes32")]
     pub(super) secret: [u8; 32],
     /// When it was made, milliseconds since 1970 UTC.
     pub(super) created_ms: i64,
@@ -65,13 +66,20 @@ pub(super) struct SessionRow {
     pub(super) number: u64,
     pub(super) name: String,
     pub(super) tree: u64,
+    /// The active branch, which has no row of its own.
     pub(super) active: String,
+    /// Whether it is there.
+    pub(super) has_active: bool,
+    /// Its head.
+    pub(super) head: Option<Number>,
+    /// How many branches there are, the active one included.
     pub(super) branches: u64,
     pub(super) entries: u64,
     pub(super) first_entry: Option<Number>,
     pub(super) last_entry: Option<Number>,
     pub(super) last_journal: u64,
     /// Hash over all its journal rows.
+    #[serde(with = "encode::bytes32")]
     pub(super) journal_root: [u8; 32],
     pub(super) created_ms: i64,
     pub(super) changed_ms: i64,
@@ -83,7 +91,7 @@ fn session_key(session: u64) -> [u8; 8] {
 }
 
 /// Key of a branch: its session's key, then its name.
-pub(super) fn head_key(session: u64, branch: &str) -> Vec<u8> {
+fn head_key(session: u64, branch: &str) -> Vec<u8> {
     [&session.to_be_bytes(), branch.as_bytes()].concat()
 }
 
@@ -116,7 +124,7 @@ pub(super) fn number_in(key: &[u8]) -> Result<Number> {
 }
 
 /// A head as stored: eight bytes, or none where the branch has no entry.
-pub(super) fn head_value(head: Option<Number>) -> Vec<u8> {
+fn head_value(head: Option<Number>) -> Vec<u8> {
     head.map(|number| number.to_be_bytes().to_vec()).unwrap_or_default()
 }
 
@@ -187,6 +195,24 @@ impl<'t> WriteTables<'t> {
         Ok(())
     }
 
+    /// Puts the row of a branch that is not active.
+    pub(super) fn put_head(
+        &mut self,
+        session: u64,
+        branch: &str,
+        head: Option<Number>,
+    ) -> Result<(), Fault> {
+        let key = head_key(session, branch);
+        self.state.insert(key.as_slice(), head_value(head).as_slice())?;
+        Ok(())
+    }
+
+    /// Takes the row of a branch away, if it has one.
+    pub(super) fn remove_head(&mut self, session: u64, branch: &str) -> Result<(), Fault> {
+        self.state.remove(head_key(session, branch).as_slice())?;
+        Ok(())
+    }
+
     pub(super) fn put_session(&mut self, row: &SessionRow) -> Result<(), Fault> {
         let key = session_key(row.number);
         self.state.insert(key.as_slice(), encode::pack(row)?.as_slice())?;
@@ -209,20 +235,27 @@ where
     /// The branches of a session with names from `from` on, in order of name.
     pub(super) fn branches(
         &self,
-        session: u64,
+        session: &SessionRow,
         from: &str,
         limit: usize,
     ) -> Result<Vec<(String, Option<Number>)>, Fault> {
         // No branch has an empty name: the empty one is the session's own row.
-        let from = head_key(session, if from.is_empty() { "\0" } else { from });
-        let to = memo_key(session, "");
-        let branch = |row: Result<(AccessGuard<'_, _>, AccessGuard<'_, _>), _>| {
+        let first = head_key(session.number, if from.is_empty() { "\0" } else { from });
+        let to = memo_key(session.number, "");
+        let branch = |row: Result<(AccessGuard<'_, _>, AccessGuard<'_, _>), redb::StorageError>| -> Result<_, Fault> {
             let (key, value): (AccessGuard<'_, Bytes>, AccessGuard<'_, Bytes>) = row?;
             let name = std::str::from_utf8(&key.value()[8..])
                 .map_err(|_| Error::corrupt("head", "branch name is not UTF-8"))?;
             Ok((name.to_owned(), read_head(value.value())?))
         };
-        self.state.range(from.as_slice()..to.as_slice())?.take(limit).map(branch).collect()
+        let rows = self.state.range(first.as_slice()..to.as_slice())?.take(limit);
+        let mut branches = rows.map(branch).collect::<Result<Vec<_>, Fault>>()?;
+        if session.has_active && session.active.as_str() >= from {
+            let at = branches.partition_point(|(name, _)| *name < session.active);
+            branches.insert(at, (session.active.clone(), session.head));
+            branches.truncate(limit);
+        }
+        Ok(branches)
     }
 
     pub(super) fn identity(&self) -> Result<Identity, Fault> {
@@ -275,8 +308,15 @@ where
 
     /// `None` where there is no such branch.
     #[allow(clippy::option_option, reason = "the inner one is a branch without an entry")]
-    pub(super) fn head(&self, session: u64, branch: &str) -> Result<Option<Option<Number>>, Fault> {
-        let row = self.state.get(head_key(session, branch).as_slice())?;
+    pub(super) fn head(
+        &self,
+        session: &SessionRow,
+        branch: &str,
+    ) -> Result<Option<Option<Number>>, Fault> {
+        if branch == session.active {
+            return Ok(session.has_active.then_some(session.head));
+        }
+        let row = self.state.get(head_key(session.number, branch).as_slice())?;
         Ok(row.map(|row| read_head(row.value())).transpose()?)
     }
 }

@@ -11,6 +11,7 @@ use super::apply::{Applier, Prepared};
 use super::fault::guarded;
 use super::index::Merging;
 use super::queue::{Caps, Taken};
+use super::sessions::Sessions;
 use super::tables::{Counters, WriteTables};
 use super::{Durability, Open, Shared, State};
 use crate::error::{Error, Result};
@@ -40,6 +41,7 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) counters: Counters,
     pub(super) merging: Merging,
+    pub(super) sessions: Sessions,
     /// Whether anything was committed since the last checkpoint.
     pub(super) dirty: bool,
 }
@@ -103,7 +105,7 @@ impl Writer {
         let open = self.shared.open()?;
         let counters = self.counters.clone();
         let durability = self.shared.options.durability;
-        let merging = &mut self.merging;
+        let (merging, sessions) = (&mut self.merging, &mut self.sessions);
         let applied = guarded(|| {
             let mut txn = open.database.begin_write()?;
             match durability {
@@ -119,6 +121,7 @@ impl Writer {
                     index: &open.index,
                     caches: &open.caches,
                     merging,
+                    sessions,
                     appended: Vec::new(),
                     wrote: false,
                 }
@@ -212,6 +215,7 @@ impl Writer {
         match reopened {
             Ok((open, counters, merging)) => {
                 (self.counters, self.merging, self.dirty) = (counters, merging, true);
+                self.sessions = Sessions::default();
                 self.shared.set(State::Open(Arc::new(open)));
             }
             Err(error) => {
