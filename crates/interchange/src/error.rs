@@ -1,0 +1,97 @@
+//! What can go wrong between files and entries. Damage inside a file is never an error: it is a
+//! [`Repair`](crate::Repair) of the report.
+
+use std::path::{Path, PathBuf};
+
+use treering_tree::ErrorKind;
+
+/// Result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of reading foreign files or writing them back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nothing is there, or nothing matches.
+    #[error("{} not found; give a file, a folder or a glob", .path.display())]
+    NotFound {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// No format recognizes the file.
+    #[error("{}: line 1: expected a session of {expected}, found something else; force one with a format name", .path.display())]
+    Unrecognized {
+        /// The file.
+        path: PathBuf,
+        /// The formats that were tried.
+        expected: String,
+    },
+    /// No format has that name.
+    #[error("unknown format {name:?}; expected one of {known}")]
+    UnknownFormat {
+        /// What was asked for.
+        name: String,
+        /// The formats there are.
+        known: String,
+    },
+    /// A session holds nothing that came from a file.
+    #[error(
+        "session {session:?} did not come from a file, so it has no format of origin to export to"
+    )]
+    NoOrigin {
+        /// The session.
+        session: String,
+    },
+    /// A named limit is passed.
+    #[error("{what}: found {found}, over the limit of {limit}")]
+    TooLarge {
+        /// What is limited.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+        /// The value found.
+        found: u64,
+    },
+    /// A file or folder could not be read or written.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The store refused.
+    #[error("session {session:?}: {source}")]
+    Tree {
+        /// The session.
+        session: String,
+        /// The cause.
+        source: treering_tree::Error,
+    },
+}
+
+impl Error {
+    /// The group an error belongs to.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Unrecognized { .. } => ErrorKind::Format,
+            Self::UnknownFormat { .. } | Self::NoOrigin { .. } | Self::TooLarge { .. } => {
+                ErrorKind::Invalid
+            }
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                ErrorKind::NotFound
+            }
+            Self::Io { .. } => ErrorKind::Storage,
+            Self::Tree { source, .. } => source.kind(),
+        }
+    }
+
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn tree(session: &str) -> impl FnOnce(treering_tree::Error) -> Self {
+        move |source| Self::Tree { session: session.to_owned(), source }
+    }
+}

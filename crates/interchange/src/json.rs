@@ -1,0 +1,160 @@
+//! Reading JSON that other tools wrote, without trusting its shapes: a field of another type than
+//! expected reads as absent, bytes that are not UTF-8 and lone surrogates read as U+FFFD. What is
+//! stored stays as it was. Nothing here recurses deeper than the parser's own limit.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// A value that stays unread until somebody asks.
+pub(crate) type Raw<'a> = &'a RawValue;
+
+/// The bytes as text that a JSON parser takes.
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(bytes);
+    match without_lone_surrogates(&text) {
+        Some(mended) => Cow::Owned(mended),
+        None => text,
+    }
+}
+
+/// The text with every escaped half of a surrogate pair that stands alone replaced by `\ufffd`, as
+/// JavaScript writes them where it cut a string; `None` where there is none.
+fn without_lone_surrogates(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let half = |escape: &[u8]| memchr::memmem::find(bytes, escape).is_some();
+    if !half(b"\\ud") && !half(b"\\uD") {
+        return None;
+    }
+    let mut mended: Option<String> = None;
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'\\', &bytes[at..]) {
+        at += found;
+        let Some(unit) = escaped_unit(&bytes[at..]) else {
+            at = bytes.len().min(at + 2);
+            continue;
+        };
+        let low = (0xD800..0xDC00).contains(&unit).then(|| escaped_unit(&bytes[at + 6..]));
+        match low {
+            Some(Some(0xDC00..0xE000)) => at += 12,
+            None if !(0xDC00..0xE000).contains(&unit) => at += 6,
+            _ => {
+                let out = mended.get_or_insert_with(String::new);
+                out.push_str(&text[copied..at]);
+                out.push_str("\\ufffd");
+                at += 6;
+                copied = at;
+            }
+        }
+    }
+    if let Some(out) = &mut mended {
+        out.push_str(&text[copied..]);
+    }
+    mended
+}
+
+/// The code unit of a `\uXXXX` that `bytes` begin with.
+fn escaped_unit(bytes: &[u8]) -> Option<u16> {
+    let digits = bytes.get(..6)?.strip_prefix(b"\\u")?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// Reads a field as `T`; absent where it is something else.
+pub(crate) fn lenient<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let raw = <Raw<'de>>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(raw.get()).ok())
+}
+
+/// The value of unread JSON; null where the parser refuses it.
+pub(crate) fn value(raw: Raw<'_>) -> Value {
+    serde_json::from_str(raw.get()).unwrap_or_default()
+}
+
+/// A string, borrowed where it holds no escapes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
+
+impl Text<'_> {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn into_string(self) -> String {
+        self.0.into_owned()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrowing;
+        impl<'de> Visitor<'de> for Borrowing {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_string<E: Error>(self, text: String) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text)))
+            }
+        }
+        deserializer.deserialize_str(Borrowing)
+    }
+}
+
+/// A string of a field that may be absent.
+pub(crate) fn string(text: Option<Text<'_>>) -> Option<String> {
+    text.map(Text::into_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lone_surrogates_and_bytes_that_are_not_utf8_read_as_replacement_characters() {
+        let table: [(&[u8], &str); 7] = [
+            (br#""\ud83d\ude00""#, "\u{1f600}"),
+            (br#""cut \ud83d""#, "cut \u{fffd}"),
+            (br#""\ude00\ud83dx""#, "\u{fffd}\u{fffd}x"),
+            (br#""\\ud83d""#, "\\ud83d"),
+            (br#""\ud83d\n""#, "\u{fffd}\n"),
+            (b"\"\xff\"", "\u{fffd}"),
+            (br#""plain""#, "plain"),
+        ];
+        for (bytes, expected) in table {
+            let read: String = serde_json::from_str(&text(bytes)).unwrap();
+            assert_eq!(read, expected, "{:?}", String::from_utf8_lossy(bytes));
+        }
+        assert!(matches!(text(br#""\ud83d\ude00""#), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_field_of_another_type_reads_as_absent() {
+        #[derive(serde::Deserialize)]
+        struct Line<'a> {
+            #[serde(borrow, default, deserialize_with = "lenient")]
+            id: Option<Text<'a>>,
+            #[serde(default, deserialize_with = "lenient")]
+            flag: Option<bool>,
+        }
+        let line: Line<'_> = serde_json::from_str(r#"{"id":[1,{"x":1e999}],"flag":true}"#).unwrap();
+        assert_eq!((line.id, line.flag), (None, Some(true)));
+    }
+}

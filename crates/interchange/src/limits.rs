@@ -1,0 +1,34 @@
+//! Every limit of interchange, named, in one place.
+
+/// Bytes of one line; a longer one is kept in parts of this size, none of them a record.
+pub(crate) const LINE_BYTES: usize = 64 << 20;
+/// Bytes read from a file at once.
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
+/// Bytes of a file that decide its format and session.
+pub(crate) const HEAD_BYTES: usize = 1 << 20;
+/// Lines of a file's head that decide its format and session.
+pub(crate) const HEAD_LINES: usize = 200;
+/// Places of a damaged line where a record is looked for.
+pub(crate) const SPLIT_ATTEMPTS: usize = 32;
+/// Entries in one change of an import.
+pub(crate) const BATCH_ENTRIES: usize = 2_000;
+/// Bytes of bodies in one change of an import, give or take one line.
+pub(crate) const BATCH_BYTES: usize = 4 << 20;
+/// Repairs listed for one session; the rest is counted.
+pub(crate) const REPAIRS: usize = 10_000;
+/// Leaves of one session that get a branch each.
+pub(crate) const BRANCHES: usize = 9_000;
+/// Tool calls that may be open at one point of an imported path.
+pub(crate) const OPEN_CALLS: u32 = 256;
+/// Entries looked at to find where a late tool result belongs.
+pub(crate) const LATE_STEPS: usize = 4_096;
+/// Files one call may load.
+pub(crate) const FILES: usize = 1_000_000;
+/// Folders inside folders.
+pub(crate) const FOLDER_DEPTH: usize = 32;
+/// Sessions that may claim the same name.
+pub(crate) const NAMESAKES: usize = 100;
+/// Characters of a foreign id that a repair quotes.
+pub(crate) const QUOTED_CHARS: usize = 64;
+/// Stored entries fetched at once.
+pub(crate) const PAGE: usize = 1_000;

@@ -1,0 +1,197 @@
+//! Lines of a file that may hold anything, without ever holding more than one bounded line.
+//!
+//! A line is what stands between two line ends, *with* its line end and with the blank lines before
+//! it: the lines of a file, put one after the other, are the file. It never looks at what a line says.
+
+use std::io::{self, Read};
+
+use crate::limits;
+
+/// Reads lines.
+pub(crate) struct Lines<R> {
+    source: R,
+    buffer: Vec<u8>,
+    start: usize,
+    offset: u64,
+    line: u64,
+    ended: bool,
+    /// Whether the next line is the rest of one that was too long.
+    inside: bool,
+}
+
+/// One line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Line<'a> {
+    /// Its bytes.
+    pub(crate) bytes: &'a [u8],
+    /// Where it begins in the file.
+    pub(crate) offset: u64,
+    /// Number of the line its first byte that is not blank stands on, from 1; of its first byte
+    /// where all are blank.
+    pub(crate) number: u64,
+    /// Whether it is part of a line over the limit.
+    pub(crate) overlong: bool,
+}
+
+impl<R: Read> Lines<R> {
+    pub(crate) fn new(source: R) -> Self {
+        Self {
+            source,
+            buffer: Vec::new(),
+            start: 0,
+            offset: 0,
+            line: 1,
+            ended: false,
+            inside: false,
+        }
+    }
+
+    /// Bytes read so far.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Number of the line that the next byte stands on.
+    pub(crate) fn line_number(&self) -> u64 {
+        self.line
+    }
+
+    /// The next line; `None` at the end of the file.
+    pub(crate) fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
+        let mut seen = 0;
+        let mut begun = self.inside;
+        let len = loop {
+            let fresh = &self.buffer[self.start + seen..];
+            let skipped =
+                if begun { 0 } else { fresh.iter().take_while(|b| is_blank(**b)).count() };
+            begun |= skipped < fresh.len();
+            if let Some(end) = memchr::memchr(b'\n', &fresh[skipped..]) {
+                break seen + skipped + end + 1;
+            }
+            seen += fresh.len();
+            if seen >= limits::LINE_BYTES {
+                break limits::LINE_BYTES;
+            }
+            if self.ended {
+                break seen;
+            }
+            self.fill()?;
+        };
+        if len == 0 {
+            return Ok(None);
+        }
+        let bytes = &self.buffer[self.start..self.start + len];
+        let ends = bytes.ends_with(b"\n");
+        let overlong = self.inside || (len == limits::LINE_BYTES && !ends);
+        self.inside = overlong && !ends;
+        let blank = bytes.iter().take_while(|byte| is_blank(**byte)).count();
+        let number = self.line + if blank < len { count_lines(&bytes[..blank]) } else { 0 };
+        let offset = self.offset;
+        self.line += count_lines(bytes);
+        self.offset += len as u64;
+        self.start += len;
+        let bytes = &self.buffer[self.start - len..self.start];
+        Ok(Some(Line { bytes, offset, number, overlong }))
+    }
+
+    /// The next `len` bytes, fewer at the end of the file, without reading past them.
+    pub(crate) fn peek(&mut self, len: usize) -> io::Result<&[u8]> {
+        while self.buffer.len() - self.start < len && !self.ended {
+            self.fill()?;
+        }
+        let end = self.buffer.len().min(self.start + len);
+        Ok(&self.buffer[self.start..end])
+    }
+
+    /// Reads past bytes that were peeked at.
+    pub(crate) fn pass(&mut self, len: usize) {
+        let end = self.buffer.len().min(self.start + len);
+        let bytes = &self.buffer[self.start..end];
+        self.line += count_lines(bytes);
+        self.offset += bytes.len() as u64;
+        self.start = end;
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        let filled = self.buffer.len();
+        // Growing by what is there keeps a long line linear.
+        let more = limits::CHUNK_BYTES.max(filled);
+        self.buffer.resize(filled + more, 0);
+        let read = loop {
+            match self.source.read(&mut self.buffer[filled..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        self.buffer.truncate(filled + *read.as_ref().unwrap_or(&0));
+        self.ended = read? == 0;
+        Ok(())
+    }
+}
+
+pub(crate) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lines(bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
+        let mut reader = Lines::new(bytes);
+        let mut all = Vec::new();
+        while let Some(line) = reader.next_line().unwrap() {
+            all.push((line.number, line.bytes.to_vec()));
+        }
+        all
+    }
+
+    #[test]
+    fn a_line_keeps_its_end_and_the_blanks_before_it() {
+        let table: [(&[u8], &[(u64, &[u8])]); 6] = [
+            (b"", &[]),
+            (b"a\nb\n", &[(1, b"a\n"), (2, b"b\n")]),
+            (b"a\r\nb", &[(1, b"a\r\n"), (2, b"b")]),
+            (b"\n \na\n\n", &[(3, b"\n \na\n"), (4, b"\n")]),
+            (b"a\xE2\x80\xA8b\n", &[(1, b"a\xE2\x80\xA8b\n")]),
+            (b" \r\n ", &[(1, b" \r\n ")]),
+        ];
+        for (bytes, expected) in table {
+            let expected: Vec<_> =
+                expected.iter().map(|(number, line)| (*number, line.to_vec())).collect();
+            assert_eq!(lines(bytes), expected, "{:?}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn a_line_over_the_limit_comes_in_parts() {
+        let mut bytes = vec![b'x'; limits::LINE_BYTES + 10];
+        bytes.extend(b"\n{}\n");
+        let mut reader = Lines::new(&bytes[..]);
+        let mut found = Vec::new();
+        while let Some(line) = reader.next_line().unwrap() {
+            found.push((line.bytes.len(), line.number, line.overlong));
+        }
+        assert_eq!(found, [(limits::LINE_BYTES, 1, true), (11, 1, true), (3, 2, false)]);
+    }
+
+    proptest! {
+        #[test]
+        fn lines_one_after_the_other_are_the_file(
+            bytes in proptest::collection::vec(proptest::sample::select(b"a \n\r\t\0".to_vec()), 0..200),
+        ) {
+            let whole: Vec<u8> = lines(&bytes).into_iter().flat_map(|(_, line)| line).collect();
+            prop_assert_eq!(whole, bytes);
+        }
+    }
+}
