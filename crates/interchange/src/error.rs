@@ -66,7 +66,7 @@ pub enum Error {
         /// The session.
         session: String,
         /// The cause.
-        source: treering_tree::Error,
+        source: Box<treering_tree::Error>,
     },
 }
 
@@ -92,6 +92,6 @@ impl Error {
     }
 
     pub(crate) fn tree(session: &str) -> impl FnOnce(treering_tree::Error) -> Self {
-        move |source| Self::Tree { session: session.to_owned(), source }
+        move |source| Self::Tree { session: session.to_owned(), source: Box::new(source) }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) const BRANCHES: usize = 9_000;
 /// Tool calls that may be open at one point of an imported path.
 pub(crate) const OPEN_CALLS: u32 = 256;
 /// Entries looked at to find where a late tool result belongs.
-pub(crate) const LATE_STEPS: usize = 4_096;
+pub(crate) const LATE_STEPS: usize = 64;
 /// Files one call may load.
 pub(crate) const FILES: usize = 1_000_000;
 /// Folders inside folders.
@@ -31,4 +31,6 @@ pub(crate) const NAMESAKES: usize = 100;
 /// Characters of a foreign id that a repair quotes.
 pub(crate) const QUOTED_CHARS: usize = 64;
 /// Stored entries fetched at once.
-pub(crate) const PAGE: usize = 1_000;
+pub(crate) const PAGE: usize = 128;
+/// Bytes between two tellings of progress.
+pub(crate) const PROGRESS_BYTES: u64 = 1 << 20;

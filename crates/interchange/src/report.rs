@@ -25,7 +25,7 @@ pub struct SessionReport {
     pub nodes: u64,
     /// Records that say that they have no parent.
     pub roots: u64,
-    /// Entries that more than one entry follows.
+    /// Ids that more than one record names as its parent.
     pub forks: u64,
     /// What was mended, in the order it was found.
     pub repairs: Vec<Repair>,

@@ -1,0 +1,92 @@
+//! Puts entries into changes of a bounded size and hands them to the store, which writes one while
+//! the next is made.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+
+use treering_tree::{Change, Committed, Draft, Move, Reason, Store};
+
+use crate::error::{Error, Result};
+use crate::limits;
+
+type Underway<'a> = Pin<Box<dyn Future<Output = treering_tree::Result<Committed>> + Send + 'a>>;
+
+/// The changes of one session.
+pub(crate) struct Batch<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) session: &'a str,
+    pub(crate) at_ms: i64,
+    drafts: Vec<Draft>,
+    bytes: usize,
+    underway: Option<Underway<'a>>,
+    added: u64,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(store: &'a dyn Store, session: &'a str, at_ms: i64) -> Self {
+        Self { store, session, at_ms, drafts: Vec::new(), bytes: 0, underway: None, added: 0 }
+    }
+
+    pub(crate) fn put(&mut self, draft: Draft) {
+        self.bytes += draft.body().bytes.len();
+        self.drafts.push(draft);
+    }
+
+    /// Hands what is there to the store once it is enough for a change.
+    pub(crate) async fn flush_if_full(&mut self) -> Result<()> {
+        if self.drafts.len() >= limits::BATCH_ENTRIES || self.bytes >= limits::BATCH_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is durable; answers how many entries were new.
+    pub(crate) async fn finish(&mut self) -> Result<u64> {
+        self.flush().await?;
+        self.settle().await?;
+        Ok(self.added)
+    }
+
+    /// Moves branches.
+    pub(crate) async fn bind(&self, moves: Vec<Move>, activate: Option<String>) -> Result<()> {
+        let change = Change { activate, ..self.change(Vec::new(), moves) };
+        self.store.commit(change).await.map_err(Error::tree(self.session))?;
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.settle().await?;
+        if self.drafts.is_empty() {
+            return Ok(());
+        }
+        self.bytes = 0;
+        let drafts = std::mem::take(&mut self.drafts);
+        let mut underway = self.store.commit(self.change(drafts, Vec::new()));
+        // Polled once, the change is in the store's queue.
+        let begun = poll_fn(|context| match underway.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        if let Some(done) = begun.await {
+            return self.count(done);
+        }
+        self.underway = Some(underway);
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<()> {
+        let Some(underway) = self.underway.take() else { return Ok(()) };
+        let done = underway.await;
+        self.count(done)
+    }
+
+    fn count(&mut self, done: treering_tree::Result<Committed>) -> Result<()> {
+        self.added += done.map_err(Error::tree(self.session))?.added as u64;
+        Ok(())
+    }
+
+    fn change(&self, entries: Vec<Draft>, moves: Vec<Move>) -> Change {
+        Change { entries, moves, ..Change::new(self.session, Reason::Import, self.at_ms) }
+    }
+}

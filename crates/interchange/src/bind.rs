@@ -1,0 +1,93 @@
+//! Binds the branches that a session's files call for, where that changes something. A branch that
+//! has moved on in the store is left where it is.
+
+use std::collections::{HashMap, HashSet};
+
+use treering_tree::{Expect, Id, MAIN, Move, To};
+
+use crate::batch::Batch;
+use crate::branches::Plan;
+use crate::error::{Error, Result};
+use crate::limits;
+use crate::loom::Loom;
+use crate::report::{RepairKind, SessionReport};
+use crate::stored::Survey;
+
+/// The branch that a file's conversation goes to where the session's own has moved on.
+const UPSTREAM: &str = "upstream";
+
+/// Branches of the records beside the trees, and their newest entries.
+pub(crate) type Asides = Vec<(String, Option<Id>)>;
+
+/// Moves the branches of a session to where its files call for.
+pub(crate) async fn bind(
+    batch: &Batch<'_>,
+    loom: &Loom,
+    survey: &Survey,
+    plan: &Plan,
+    asides: &Asides,
+    report: &mut SessionReport,
+) -> Result<()> {
+    if plan.left_off > 0 {
+        let (left_off, limit) = (plan.left_off, limits::BRANCHES);
+        let detail = format!("{left_off} leaves over the limit of {limit} have no branch");
+        report.mend(RepairKind::TooManyBranches, "", 1, detail);
+    }
+    let bound = asides.iter().filter(|(_, id)| id.is_some()).count();
+    report.branches = (plan.heads.len() + bound) as u64;
+    if report.entries == 0 {
+        return Ok(());
+    }
+    let there = branches_there(batch).await?;
+    let nodes: HashSet<Id> = if there.is_empty() { HashSet::new() } else { loom.ids().collect() };
+    let head = |name: &str| there.get(name).copied().flatten();
+    let mut moves = Vec::new();
+    for (name, node) in &plan.heads {
+        let to = loom.id(*node);
+        match head(name) {
+            None => moves.push(move_to(name, None, to)),
+            Some(from) if from == to || report.added == 0 => {}
+            Some(from) if nodes.contains(&from) => moves.push(move_to(name, Some(from), to)),
+            // The file was rewritten: what it held before keeps a branch.
+            Some(from) if survey.records.contains(&from) => {
+                let kept = (1_u64..).map(|number| format!("{name}-replaced-{number}"));
+                let kept = kept.into_iter().find(|kept| !there.contains_key(kept));
+                moves.extend(kept.map(|kept| move_to(&kept, None, from)));
+                moves.push(move_to(name, Some(from), to));
+            }
+            Some(_) if name == MAIN => {
+                let detail =
+                    format!("{MAIN} has moved on; the file's conversation is on {UPSTREAM}");
+                report.mend(RepairKind::MovedBranch, "", 1, detail);
+                moves.push(move_to(UPSTREAM, head(UPSTREAM), to));
+            }
+            Some(_) => {}
+        }
+    }
+    for (name, id) in asides {
+        let from = head(name);
+        let id = id.filter(|to| from.is_none() || (report.added > 0 && from != Some(*to)));
+        moves.extend(id.map(|to| move_to(name, from, to)));
+    }
+    let has_main = plan.heads.iter().any(|(name, _)| name == MAIN);
+    let first = plan.heads.first().filter(|_| !has_main && there.is_empty());
+    let activate = first.map(|(name, _)| name.clone());
+    if moves.is_empty() { Ok(()) } else { batch.bind(moves, activate).await }
+}
+
+async fn branches_there(batch: &Batch<'_>) -> Result<HashMap<String, Option<Id>>> {
+    let mut there = HashMap::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = batch.store.branches(batch.session, after.as_deref(), limits::PAGE).await;
+        let page = page.map_err(Error::tree(batch.session))?;
+        let Some(last) = page.last() else { return Ok(there) };
+        after = Some(last.name.clone());
+        there.extend(page.into_iter().map(|branch| (branch.name, branch.head)));
+    }
+}
+
+fn move_to(branch: &str, from: Option<Id>, to: Id) -> Move {
+    let expect = from.map_or(Expect::Empty, Expect::Head);
+    Move { branch: Some(branch.to_owned()), expect, to: To::Entry(to) }
+}

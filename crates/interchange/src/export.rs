@@ -1,0 +1,88 @@
+//! Gives the files of a session back as they came, byte for byte. It never converts.
+
+use std::io::Write;
+use std::path::Path;
+
+use treering_tree::Store;
+
+use crate::error::{Error, Result};
+use crate::formats::MAIN_PART;
+use crate::stored::{Pieces, Survey};
+
+/// The files that a session came from.
+#[derive(Debug)]
+pub struct Export {
+    session: String,
+    survey: Survey,
+    files: Vec<ExportedFile>,
+}
+
+/// One file that a session came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportedFile {
+    /// Its path, relative to where the session's own file goes; made of plain names only.
+    pub name: String,
+    /// Name of its format.
+    pub format: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl Export {
+    /// Finds the files of a session. O(entries of the session).
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown session, `Invalid` for one that did not come from files, those of
+    /// the store.
+    pub async fn of(store: &dyn Store, session: &str) -> Result<Self> {
+        store.session(session).await.map_err(Error::tree(session))?;
+        let survey = Survey::of(store, session).await?;
+        if survey.files.is_empty() {
+            return Err(Error::NoOrigin { session: session.to_owned() });
+        }
+        let files = survey.files.iter().map(|file| ExportedFile {
+            name: if file.source.part == MAIN_PART {
+                plain_name(&file.source.file, session)
+            } else {
+                format!("{}/{}", plain_name(session, "session"), plain_path(&file.source.part))
+            },
+            format: file.source.format.clone(),
+            bytes: file.bytes,
+        });
+        Ok(Self { session: session.to_owned(), files: files.collect(), survey })
+    }
+
+    /// The files, the one with the conversation first.
+    pub fn files(&self) -> &[ExportedFile] {
+        &self.files
+    }
+
+    /// Writes the file at `index` of [`Export::files`]; nothing where there is none.
+    ///
+    /// # Errors
+    /// Those of the store and of `out`.
+    pub async fn write(
+        &self,
+        store: &dyn Store,
+        index: usize,
+        out: &mut (dyn Write + Send),
+    ) -> Result<()> {
+        let mut pieces = Pieces::new(store, &self.session, self.survey.files.get(index));
+        while let Some(stored) = pieces.next().await? {
+            let bytes = stored.entry.body().map_or(&[][..], |body| &body.bytes);
+            out.write_all(bytes).map_err(Error::io(Path::new("output")))?;
+        }
+        out.flush().map_err(Error::io(Path::new("output")))
+    }
+}
+
+/// The last name of a path, so that no stored text can point outside a folder.
+fn plain_name(name: &str, otherwise: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let is_plain = !last.is_empty() && !matches!(last, "." | "..") && !last.contains([':', '\0']);
+    if is_plain { last.to_owned() } else { otherwise.to_owned() }
+}
+
+fn plain_path(path: &str) -> String {
+    path.split('/').map(|name| plain_name(name, "_")).collect::<Vec<_>>().join("/")
+}

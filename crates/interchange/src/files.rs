@@ -1,0 +1,220 @@
+//! Finds the files to load, tells their formats by how they begin, and puts those of one session
+//! together. It never reads past a file's head.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::error::{Error, Result};
+use crate::formats::{self, FORMATS, Format, Found, Head, MAIN_PART};
+use crate::json;
+use crate::limits;
+use crate::lines::Lines;
+
+/// Something to load.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A file, a folder with everything in it, or a glob.
+    Path(PathBuf),
+    /// Bytes under a name, such as standard input.
+    Bytes {
+        /// What the report calls it.
+        name: String,
+        /// The bytes of one file.
+        bytes: Vec<u8>,
+    },
+}
+
+impl<P: Into<PathBuf>> From<P> for Input {
+    fn from(path: P) -> Self {
+        Self::Path(path.into())
+    }
+}
+
+/// A file of a known format.
+pub(crate) struct SourceFile {
+    pub(crate) path: PathBuf,
+    bytes: Option<Vec<u8>>,
+    pub(crate) len: u64,
+    pub(crate) format: &'static dyn Format,
+    pub(crate) found: Found,
+}
+
+impl SourceFile {
+    /// What reports call it.
+    pub(crate) fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Its own name.
+    pub(crate) fn name(&self) -> String {
+        self.path
+            .file_name()
+            .map_or_else(|| self.shown(), |name| name.to_string_lossy().into_owned())
+    }
+
+    pub(crate) fn open(&self) -> Result<Box<dyn Read + Send + '_>> {
+        match &self.bytes {
+            Some(bytes) => Ok(Box::new(bytes.as_slice())),
+            None => Ok(Box::new(fs::File::open(&self.path).map_err(Error::io(&self.path))?)),
+        }
+    }
+
+    fn session(&self) -> String {
+        let stem = self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let names = [self.found.session.clone(), stem];
+        let usable =
+            |name: &String| treering_tree::limits::check_name("session name", name).is_ok();
+        names.into_iter().flatten().find(usable).unwrap_or_else(|| self.format.name().to_owned())
+    }
+}
+
+/// The files of one session, the one with the conversation first.
+pub(crate) struct Group {
+    pub(crate) session: String,
+    pub(crate) files: Vec<SourceFile>,
+}
+
+/// The sessions that `inputs` hold, in the order they were found.
+pub(crate) fn find(inputs: Vec<Input>, forced: Option<&'static dyn Format>) -> Result<Vec<Group>> {
+    let mut files = Vec::new();
+    for input in inputs {
+        match input {
+            Input::Bytes { name, bytes } => {
+                let path = PathBuf::from(name);
+                let (format, found) = recognize(&path, &bytes, forced)?;
+                let len = bytes.len() as u64;
+                files.push(SourceFile { path, bytes: Some(bytes), len, format, found });
+            }
+            Input::Path(path) => from_path(&path, forced, &mut files)?,
+        }
+    }
+    Ok(group(files))
+}
+
+fn group(files: Vec<SourceFile>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let (mains, parts): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|file| file.found.part == MAIN_PART);
+    for file in mains {
+        groups.push(Group { session: file.session(), files: vec![file] });
+    }
+    for file in parts {
+        let session = file.session();
+        match groups.iter_mut().find(|group| group.session == session) {
+            Some(group) => group.files.push(file),
+            None => groups.push(Group { session, files: vec![file] }),
+        }
+    }
+    for group in &mut groups {
+        group.files.sort_by_key(|file| (file.found.part != MAIN_PART, file.found.part.clone()));
+    }
+    groups
+}
+
+fn from_path(
+    path: &Path,
+    forced: Option<&'static dyn Format>,
+    files: &mut Vec<SourceFile>,
+) -> Result<()> {
+    if path.is_file() {
+        files.push(open_head(path, forced)?);
+        return Ok(());
+    }
+    if path.is_dir() {
+        return walk(path, |_| true, forced, files);
+    }
+    let (base, glob) = glob_of(path).ok_or_else(|| Error::NotFound { path: path.to_owned() })?;
+    let before = files.len();
+    walk(&base, |file| glob.is_match(file), forced, files)?;
+    if files.len() == before {
+        return Err(Error::NotFound { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+/// The folder that a glob begins in, and its matcher.
+fn glob_of(path: &Path) -> Option<(PathBuf, GlobMatcher)> {
+    let text = path.to_str().filter(|text| text.contains(['*', '?', '[', '{']))?;
+    let glob = GlobBuilder::new(text).literal_separator(true).build().ok()?;
+    let is_plain = |name: &&std::ffi::OsStr| !name.to_string_lossy().contains(['*', '?', '[', '{']);
+    let base: PathBuf = path.iter().take_while(is_plain).collect();
+    let base = if base.as_os_str().is_empty() { PathBuf::from(".") } else { base };
+    Some((base, glob.compile_matcher()))
+}
+
+/// Takes the sessions among the files below a folder; others are passed over.
+fn walk(
+    folder: &Path,
+    wanted: impl Fn(&Path) -> bool,
+    forced: Option<&'static dyn Format>,
+    files: &mut Vec<SourceFile>,
+) -> Result<()> {
+    let mut folders = vec![(folder.to_owned(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        let entries = fs::read_dir(&folder).map_err(Error::io(&folder))?;
+        let mut paths: Vec<PathBuf> = entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<_, _>>()
+            .map_err(Error::io(&folder))?;
+        paths.sort();
+        for path in paths {
+            let kind = fs::symlink_metadata(&path).map_err(Error::io(&path))?.file_type();
+            if kind.is_dir() && depth < limits::FOLDER_DEPTH {
+                folders.push((path, depth + 1));
+            } else if kind.is_file() && wanted(path.strip_prefix("./").unwrap_or(&path)) {
+                match open_head(&path, forced) {
+                    Ok(file) => files.push(file),
+                    Err(Error::Unrecognized { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if files.len() > limits::FILES {
+                let limit = limits::FILES as u64;
+                return Err(Error::TooLarge {
+                    what: "files of one import",
+                    limit,
+                    found: limit + 1,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn open_head(path: &Path, forced: Option<&'static dyn Format>) -> Result<SourceFile> {
+    let mut head = Vec::new();
+    let file = fs::File::open(path).map_err(Error::io(path))?;
+    let len = file.metadata().map_err(Error::io(path))?.len();
+    file.take(limits::HEAD_BYTES as u64).read_to_end(&mut head).map_err(Error::io(path))?;
+    let (format, found) = recognize(path, &head, forced)?;
+    Ok(SourceFile { path: path.to_owned(), bytes: None, len, format, found })
+}
+
+fn recognize(
+    path: &Path,
+    bytes: &[u8],
+    forced: Option<&'static dyn Format>,
+) -> Result<(&'static dyn Format, Found)> {
+    let head = Head { records: first_records(path, bytes)?, path };
+    if let Some(format) = forced {
+        let found = format.recognize(&head).unwrap_or_else(|| Found::main(None));
+        return Ok((format, found));
+    }
+    let known = FORMATS.iter().find_map(|format| Some((*format, format.recognize(&head)?)));
+    known.ok_or_else(|| Error::Unrecognized { path: path.to_owned(), expected: formats::names() })
+}
+
+fn first_records(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
+    let bytes = &bytes[..bytes.len().min(limits::HEAD_BYTES)];
+    let mut lines = Lines::new(bytes);
+    let mut records = Vec::new();
+    while records.len() < limits::HEAD_LINES {
+        let Some(line) = lines.next_line().map_err(Error::io(path))? else { break };
+        let text = json::text(line.bytes);
+        records.push(text.trim_start_matches(['\u{feff}', '\0']).to_owned());
+    }
+    Ok(records)
+}

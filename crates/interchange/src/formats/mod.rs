@@ -1,0 +1,189 @@
+//! The seam to foreign formats: a file per format, each telling what one record of it means. A
+//! format never touches a store, a file or another format; how `docs/formats.md` says to add one.
+
+mod claude_code;
+mod pi;
+
+use std::path::Path;
+
+use treering_tree::{Kind, Message, Part};
+
+/// A foreign format: JSON records, one after the other.
+pub(crate) trait Format: Sync {
+    /// Its name, as `--format` takes it; the part of a body format's name before the slash.
+    fn name(&self) -> &'static str;
+
+    /// Whether a file that begins like this is of the format, and what it belongs to.
+    fn recognize(&self, head: &Head<'_>) -> Option<Found>;
+
+    /// A reader of one file.
+    fn reader(&self) -> Box<dyn Reader>;
+
+    /// What a record says; `None` where it is not JSON of the format.
+    fn message(&self, kind: Kind, text: &str) -> Option<Message>;
+
+    /// The name that a record gives to the entry it is about; empty takes the name away.
+    fn label(&self, _text: &str) -> Option<String> {
+        None
+    }
+
+    /// What the tool shows when it opens a session.
+    fn current(&self) -> Current;
+}
+
+/// Reads the records of one file in order.
+pub(crate) trait Reader: Send {
+    /// What a record means; `None` where it is no record of the format.
+    fn read(&mut self, text: &str) -> Option<Meaning>;
+}
+
+/// Every format, in the order in which they are tried.
+pub(crate) static FORMATS: [&dyn Format; 2] = [&pi::Pi, &claude_code::ClaudeCode];
+
+/// The format of a name.
+pub(crate) fn named(name: &str) -> Option<&'static dyn Format> {
+    FORMATS.iter().copied().find(|format| format.name() == name)
+}
+
+/// The format of a body, by the name before the slash.
+pub(crate) fn of_body(body_format: &str) -> Option<&'static dyn Format> {
+    body_format.split_once('/').and_then(|(name, _)| named(name))
+}
+
+/// The names of all formats, for messages.
+pub(crate) fn names() -> String {
+    FORMATS.map(Format::name).join(", ")
+}
+
+/// How a file begins.
+pub(crate) struct Head<'a> {
+    /// Its first records.
+    pub(crate) records: Vec<String>,
+    /// Where it is, as far as that tells something.
+    pub(crate) path: &'a Path,
+}
+
+/// What a file belongs to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The tool's id of the session; the name of the file where it has none.
+    pub(crate) session: Option<String>,
+    /// Which file of its session it is; [`MAIN_PART`] is the one that holds the conversation.
+    pub(crate) part: String,
+    /// Whether its lines are kept without being read.
+    pub(crate) opaque: bool,
+}
+
+/// The file of a session that holds its conversation.
+pub(crate) const MAIN_PART: &str = "main";
+
+impl Found {
+    pub(crate) fn main(session: Option<String>) -> Self {
+        Self { session, part: MAIN_PART.to_owned(), opaque: false }
+    }
+}
+
+/// Which entry is the head of the current conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Current {
+    /// The last record of the tree.
+    LastRecord,
+    /// Of what was said by user or model and leads to a record that no other names as its parent,
+    /// the last in the file that is not on the side.
+    LastLeaf,
+}
+
+/// What one record means, in words that all formats share.
+#[derive(Clone, Debug)]
+pub(crate) struct Meaning {
+    /// Name and version of the body's format.
+    pub(crate) body_format: String,
+    /// What its entry is.
+    pub(crate) kind: Kind,
+    /// The tool's id of it.
+    pub(crate) id: Option<String>,
+    /// Where it hangs.
+    pub(crate) hangs: Hangs,
+    /// When, milliseconds since 1970 UTC.
+    pub(crate) at_ms: Option<i64>,
+    /// The record it is about.
+    pub(crate) about: Option<About>,
+    /// Which API message it is a piece of.
+    pub(crate) group: Option<String>,
+    /// Whether it goes on with the calls of its parent rather than with the conversation: what it
+    /// is attached to then stands in for its parent.
+    pub(crate) continues: bool,
+    /// What it counts for when the current conversation is chosen.
+    pub(crate) standing: Standing,
+    /// What it says, for the kinds that have a place in a context.
+    pub(crate) message: Option<Message>,
+    /// Whether it lacks the id that would give it a place in the tree.
+    pub(crate) misplaced: bool,
+}
+
+impl Meaning {
+    /// A record beside the tree.
+    pub(crate) fn aside(body_format: String) -> Self {
+        Self {
+            body_format,
+            kind: Kind::Record,
+            id: None,
+            hangs: Hangs::Aside,
+            at_ms: None,
+            about: None,
+            group: None,
+            continues: false,
+            standing: Standing::Mute,
+            message: None,
+            misplaced: false,
+        }
+    }
+}
+
+/// Where a record hangs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Hangs {
+    /// Nowhere: it begins a tree.
+    Root,
+    /// Under the record of this id.
+    Under(String),
+    /// Under the record of the tree before it in the file.
+    Previous,
+    /// Beside the tree, in file order.
+    Aside,
+}
+
+/// What a record is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The record of this id.
+    Id(String),
+    /// The record of this number in its file, from 0.
+    Nth(u64),
+    /// Nothing: a compaction that keeps nothing.
+    Nothing,
+}
+
+/// What a record counts for when the current conversation is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// User or model said it.
+    Said,
+    /// The same, but on the side: by a subagent, a team mate or the tool.
+    Side,
+    /// Nobody said it.
+    Mute,
+}
+
+/// The texts of a tool result's content as one, and what else it holds.
+fn result_text(parts: Vec<Part>) -> (String, Vec<Part>) {
+    let mut texts: Vec<String> = Vec::new();
+    let mut rest = Vec::new();
+    for part in parts {
+        match part {
+            Part::Text { text } => texts.push(text),
+            other => rest.push(other),
+        }
+    }
+    (texts.join("\n"), rest)
+}

@@ -1,0 +1,110 @@
+//! Loads foreign sessions into a store: finds the files, tells which session each belongs to, and
+//! takes one session after the other through.
+
+use std::fmt;
+
+use treering_tree::{Message, Store};
+
+use crate::error::{Error, Result};
+use crate::files::{self, Group, Input};
+use crate::formats::{self, MAIN_PART};
+use crate::limits;
+use crate::lines::Lines;
+use crate::loading::Loading;
+use crate::report::{Progress, SessionReport};
+use crate::stored::{Pieces, Survey};
+
+/// How to load.
+pub struct Options<'a> {
+    /// Size of a message in tokens of the store's counter.
+    pub count: &'a (dyn Fn(&Message) -> u32 + Sync),
+    /// Name of the format; `None` tells it by the content.
+    pub format: Option<&'a str>,
+    /// The time the journal gives, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// Called about once per MiB, and at the end.
+    pub progress: &'a mut (dyn FnMut(Progress) + Send),
+}
+
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+/// Loads sessions, each file's records as entries with verbatim bodies, and binds branches to them.
+///
+/// What is in the store already stays as it is: loading a file again adds nothing, and loading a
+/// file that has grown adds what is new. A session whose name is taken by another conversation gets
+/// a number behind its name. Memory holds an index of one session and one change, never the bodies
+/// of a file.
+///
+/// # Errors
+/// `NotFound` for a path where nothing is, `Format` for a file that no format recognizes, `Invalid`
+/// for an unknown format name, `Storage` where reading fails, and those of the store. What was
+/// loaded before an error stays loaded.
+pub async fn load(
+    store: &dyn Store,
+    inputs: Vec<Input>,
+    options: Options<'_>,
+) -> Result<Vec<SessionReport>> {
+    let forced = match options.format {
+        Some(name) => Some(formats::named(name).ok_or_else(|| Error::UnknownFormat {
+            name: name.to_owned(),
+            known: formats::names(),
+        })?),
+        None => None,
+    };
+    let groups = files::find(inputs, forced)?;
+    let total_bytes = groups.iter().flat_map(|group| &group.files).map(|file| file.len).sum();
+    let mut progress = Progress { done_bytes: 0, total_bytes };
+    let mut reports = Vec::new();
+    for group in groups {
+        let (session, survey) = place_of(store, &group).await?;
+        let mut tell = |done_bytes| (options.progress)(Progress { done_bytes, ..progress });
+        let loading =
+            Loading::new(store, &session, survey, options.at_ms, options.count, &mut tell);
+        reports.push(loading.run(&group.files, progress.done_bytes).await?);
+        progress.done_bytes += group.files.iter().map(|file| file.len).sum::<u64>();
+    }
+    (options.progress)(progress);
+    Ok(reports)
+}
+
+/// The session that a group goes to: the first of its name that is free or begins like its file.
+async fn place_of(store: &dyn Store, group: &Group) -> Result<(String, Survey)> {
+    for number in 1..=limits::NAMESAKES {
+        let session = match number {
+            1 => group.session.clone(),
+            _ => format!("{}~{number}", group.session),
+        };
+        let survey = Survey::of(store, &session).await?;
+        if begins_alike(store, &session, &survey, group).await? {
+            return Ok((session, survey));
+        }
+    }
+    let limit = limits::NAMESAKES as u64;
+    Err(Error::TooLarge { what: "sessions of one name", limit, found: limit + 1 })
+}
+
+async fn begins_alike(
+    store: &dyn Store,
+    session: &str,
+    survey: &Survey,
+    group: &Group,
+) -> Result<bool> {
+    let Some(file) = group.files.first().filter(|file| file.found.part == MAIN_PART) else {
+        return Ok(true);
+    };
+    let Some(known) = survey.file(MAIN_PART) else {
+        // A session of the engine's own has nothing to do with a file of that name.
+        return Ok(!survey.exists || !survey.files.is_empty());
+    };
+    let Some(first) = Pieces::new(store, session, Some(known)).next().await? else {
+        return Ok(true);
+    };
+    let first = first.entry.body().map_or(&[][..], |body| &body.bytes);
+    let mut lines = Lines::new(file.open()?);
+    let found = lines.peek(first.len()).map_err(Error::io(&file.path))?;
+    Ok(first.starts_with(found))
+}

@@ -1,0 +1,332 @@
+//! Takes the files of one session through: records into entries, entries into changes, and at the
+//! end the branches.
+
+use std::collections::HashSet;
+use std::io::Read;
+
+use treering_tree::limits::check_name;
+use treering_tree::{Body, Draft, Envelope, Id, Kind, MAIN, Message, Number, Store, Stored};
+
+use crate::batch::Batch;
+use crate::bind::{Asides, bind};
+use crate::branches::{self, FileBranches};
+use crate::error::{Error, Result};
+use crate::files::SourceFile;
+use crate::formats::{Current, Hangs, MAIN_PART, Meaning, Reader};
+use crate::limits;
+use crate::lines::Lines;
+use crate::loom::{At, Key, Loom, Repairs};
+use crate::report::{RepairKind, SessionReport, quoted};
+use crate::stored::{Newest, Pieces, Source, Survey};
+use crate::understand::{Piece, understand, understand_again};
+
+/// One session on its way into the store.
+pub(crate) struct Loading<'a> {
+    batch: Batch<'a>,
+    count: &'a (dyn Fn(&Message) -> u32 + Sync),
+    tell: &'a mut (dyn FnMut(u64) + Send),
+    /// What the store had of the session before.
+    survey: Survey,
+    loom: Loom,
+    report: SessionReport,
+    /// Aliases with a number behind them.
+    numbered: HashSet<Key>,
+    /// Entries that are not records of a file.
+    sources: u64,
+}
+
+/// One file on its way.
+struct Passage<'f> {
+    file: &'f SourceFile,
+    index: u32,
+    shown: String,
+    reader: Box<dyn Reader>,
+    /// How often the file was begun before.
+    runs: u64,
+    /// The newest entry beside the tree.
+    aside: Option<Newest>,
+    last_ms: i64,
+    /// Bytes of the load before the file, and of the file when progress was last told.
+    bytes_before: u64,
+    told: u64,
+}
+
+/// Where a piece lies.
+#[derive(Clone, Copy)]
+struct Spot {
+    offset: u64,
+    line: u64,
+}
+
+impl<'a> Loading<'a> {
+    pub(crate) fn new(
+        store: &'a dyn Store,
+        session: &'a str,
+        survey: Survey,
+        at_ms: i64,
+        count: &'a (dyn Fn(&Message) -> u32 + Sync),
+        tell: &'a mut (dyn FnMut(u64) + Send),
+    ) -> Self {
+        Self {
+            batch: Batch::new(store, session, at_ms),
+            count,
+            tell,
+            survey,
+            loom: Loom::default(),
+            report: SessionReport { session: session.to_owned(), ..SessionReport::default() },
+            numbered: HashSet::new(),
+            sources: 0,
+        }
+    }
+
+    /// Loads the files, the one with the conversation first.
+    pub(crate) async fn run(
+        mut self,
+        files: &[SourceFile],
+        bytes_before: u64,
+    ) -> Result<SessionReport> {
+        self.report.format = files.first().map_or("", |file| file.format.name()).to_owned();
+        let mut asides: Asides = Vec::new();
+        let mut shown = Vec::new();
+        let mut currents = Vec::new();
+        let mut done = bytes_before;
+        for (file, index) in files.iter().zip(0..) {
+            let passage = self.pass(file, index, done).await?;
+            done += file.len;
+            let current = match file.format.current() {
+                Current::LastRecord => self.loom.last(index),
+                Current::LastLeaf => self.loom.last_leaf(index),
+            };
+            currents.push(FileBranches { name: branch_name(&file.found.part), current });
+            asides.push((aside_name(&file.found.part), passage.aside.map(|aside| aside.id)));
+            shown.push(passage.shown);
+        }
+        self.report.added = self.batch.finish().await?.saturating_sub(self.sources);
+        for (call, at) in self.loom.unanswered() {
+            let file = shown.get(at.file as usize).map_or("", String::as_str);
+            let detail = format!("call {} has no result", quoted(call));
+            self.report.mend(RepairKind::UnansweredCall, file, at.line, detail);
+        }
+        let plan = branches::plan(&self.loom, &currents, MAIN);
+        bind(&self.batch, &self.loom, &self.survey, &plan, &asides, &mut self.report).await?;
+        let Self { mut report, loom, .. } = self;
+        (report.nodes, report.roots, report.forks) = (loom.nodes, loom.roots, loom.forks);
+        report.leaves = plan.leaves;
+        Ok(report)
+    }
+
+    /// Takes one file through.
+    async fn pass<'f>(
+        &mut self,
+        file: &'f SourceFile,
+        index: u32,
+        bytes_before: u64,
+    ) -> Result<Passage<'f>> {
+        self.loom.begin_file();
+        let known = self.survey.file(&file.found.part).cloned();
+        let mut passage = Passage {
+            file,
+            index,
+            shown: file.shown(),
+            reader: file.format.reader(),
+            runs: known.as_ref().map_or(0, |known| known.runs),
+            aside: known.as_ref().map(|known| known.newest_source),
+            last_ms: 0,
+            bytes_before,
+            told: 0,
+        };
+        let mut lines = Lines::new(file.open()?);
+        let mut pieces = Pieces::new(self.batch.store, self.batch.session, known.as_ref());
+        if !self.adopt(&mut passage, &mut lines, &mut pieces).await? {
+            return Ok(passage);
+        }
+        self.begin(&mut passage, lines.offset());
+        while let Some(line) = lines.next_line().map_err(Error::io(&file.path))? {
+            for piece in understand(&mut *passage.reader, file, &line) {
+                let offset = line.offset + piece.range.start as u64;
+                let bytes = &line.bytes[piece.range.clone()];
+                self.take(&mut passage, piece, bytes, Spot { offset, line: line.number }, None);
+            }
+            self.tell(&mut passage, line.offset);
+            self.batch.flush_if_full().await?;
+        }
+        Ok(passage)
+    }
+
+    /// Goes over what the store has of the file; tells whether there is more to add, from the offset
+    /// that `lines` stands at.
+    async fn adopt<R: Read>(
+        &mut self,
+        passage: &mut Passage<'_>,
+        lines: &mut Lines<R>,
+        pieces: &mut Pieces<'_>,
+    ) -> Result<bool> {
+        let path = &passage.file.path;
+        while let Some(stored) = pieces.next().await? {
+            let bytes = stored.entry.body().map_or(&[][..], |body| &body.bytes);
+            let found = lines.peek(bytes.len() + 1).map_err(Error::io(path))?;
+            let grows = found.len() > bytes.len();
+            if !found.starts_with(bytes) {
+                let shrunk = bytes.starts_with(found);
+                let (kind, detail) = if shrunk {
+                    (RepairKind::ShrunkFile, "shorter than what was loaded before; nothing removed")
+                } else {
+                    (
+                        RepairKind::RewrittenFile,
+                        "differs from what was loaded before; loaded anew from here",
+                    )
+                };
+                self.report.mend(kind, &passage.shown, lines.line_number(), detail.to_owned());
+                return Ok(!shrunk);
+            }
+            let spot = Spot { offset: lines.offset(), line: lines.line_number() };
+            let piece = understand_again(&mut *passage.reader, passage.file, bytes);
+            // What was a torn last line may be whole by now.
+            if piece.is_torn() && pieces.at_end() && grows {
+                return Ok(true);
+            }
+            self.take(passage, piece, bytes, spot, Some(&stored));
+            lines.pass(bytes.len());
+            self.tell(passage, spot.offset);
+        }
+        Ok(!lines.peek(1).map_err(Error::io(path))?.is_empty())
+    }
+
+    /// Writes down that what follows are records of the file, from offset `at` on.
+    fn begin(&mut self, passage: &mut Passage<'_>, at: u64) {
+        let source = Source {
+            format: passage.file.format.name().to_owned(),
+            part: passage.file.found.part.clone(),
+            file: passage.file.name(),
+            at,
+        };
+        let parent = passage.aside.map(|aside| aside.id);
+        let nonce = self.nonce(b"source", passage, at);
+        let envelope = Envelope::new(Kind::Record, self.batch.at_ms);
+        let draft = Draft::with(envelope, nonce, source.body()).under(parent);
+        passage.aside = Some(Newest { number: Number::MAX, id: draft.id_under(parent) });
+        self.sources += 1;
+        self.batch.put(draft);
+    }
+
+    /// Makes an entry of a piece, or takes the one that is there.
+    fn take(
+        &mut self,
+        passage: &mut Passage<'_>,
+        piece: Piece,
+        bytes: &[u8],
+        spot: Spot,
+        stored: Option<&Stored>,
+    ) {
+        let Piece { meaning, mut repairs, .. } = piece;
+        passage.last_ms = meaning.at_ms.unwrap_or(passage.last_ms);
+        let mut envelope = Envelope::new(Kind::Record, passage.last_ms);
+        let mut node = None;
+        if meaning.hangs == Hangs::Aside {
+            envelope.parent = passage.aside.map(|aside| aside.id);
+            self.loom.pass();
+        } else {
+            let at = At { file: passage.index, line: spot.line };
+            let woven = self.loom.weave(&meaning, at, &mut repairs);
+            node = Some(woven.node);
+            envelope.kind = woven.kind;
+            envelope.parent = woven.parent;
+            envelope.target = woven.target;
+            (envelope.calls, envelope.answers) = (woven.calls, woven.answers);
+            if stored.is_none() {
+                envelope.alias = self.alias(&meaning, woven.copies, &mut repairs);
+            }
+        }
+        self.report.entries += 1;
+        self.report.compactions += u64::from(envelope.kind == Kind::Compaction);
+        let newest = if let Some(stored) = stored {
+            Newest { number: stored.place.number, id: stored.entry.id() }
+        } else {
+            let id = self.append(passage, &meaning, envelope, bytes, spot.offset);
+            Newest { number: Number::MAX, id }
+        };
+        match node {
+            Some(node) => self.loom.bind(node, newest.id),
+            None if passage.aside.is_none_or(|aside| aside.number <= newest.number) => {
+                passage.aside = Some(newest);
+            }
+            None => {}
+        }
+        for (kind, detail) in repairs {
+            self.report.mend(kind, &passage.shown, spot.line, detail);
+        }
+    }
+
+    fn append(
+        &mut self,
+        passage: &Passage<'_>,
+        meaning: &Meaning,
+        envelope: Envelope,
+        bytes: &[u8],
+        offset: u64,
+    ) -> Id {
+        let counts = envelope.kind.has_place_in_context() || envelope.kind == Kind::Compaction;
+        let tokens = meaning.message.as_ref().filter(|_| counts).map_or(0, self.count);
+        let parent = envelope.parent;
+        let body = Body::new(meaning.body_format.clone(), bytes);
+        let nonce = self.nonce(b"record", passage, offset);
+        let draft = Draft::with(envelope, nonce, body).under(parent).tokens(tokens);
+        let id = draft.id_under(parent);
+        self.batch.put(draft);
+        id
+    }
+
+    /// The nonce of what begins at an offset of a file, the how-manieth time it is loaded anew.
+    fn nonce(&self, what: &[u8], passage: &Passage<'_>, offset: u64) -> treering_tree::Nonce {
+        self.batch.store.nonce_for(&[
+            what,
+            self.batch.session.as_bytes(),
+            passage.file.found.part.as_bytes(),
+            &passage.runs.to_le_bytes(),
+            &offset.to_le_bytes(),
+        ])
+    }
+
+    /// The foreign id where it is free, else with the number of its copy behind it.
+    fn alias(&mut self, meaning: &Meaning, copies: u32, repairs: &mut Repairs) -> Option<String> {
+        let id = meaning.id.as_ref()?;
+        if let Err(why) = check_name("alias", id) {
+            repairs.push((RepairKind::UnusableId, format!("{why}; kept without an alias")));
+            return None;
+        }
+        let is_free =
+            |key: &Key| !self.survey.aliases.contains(key) && !self.numbered.contains(key);
+        if copies == 0 && is_free(&Key::of(id)) {
+            return Some(id.clone());
+        }
+        let alias =
+            (copies.max(1) + 1..u32::MAX).map(|number| format!("{id}~{number}")).find(|alias| {
+                let key = Key::of(alias);
+                is_free(&key) && !self.loom.is_named(&key)
+            })?;
+        check_name("alias", &alias).ok()?;
+        self.numbered.insert(Key::of(&alias));
+        Some(alias)
+    }
+
+    fn tell(&mut self, passage: &mut Passage<'_>, offset: u64) {
+        if offset - passage.told >= limits::PROGRESS_BYTES {
+            passage.told = offset;
+            (self.tell)(passage.bytes_before + offset);
+        }
+    }
+}
+
+/// What the branch of a file's conversation is called.
+fn branch_name(part: &str) -> String {
+    if part == MAIN_PART {
+        return MAIN.to_owned();
+    }
+    let name = part.rsplit('/').next().unwrap_or(part);
+    name.strip_suffix(".jsonl").unwrap_or(name).to_owned()
+}
+
+/// What the branch of the records beside a file's tree is called.
+fn aside_name(part: &str) -> String {
+    if part == MAIN_PART { "file".to_owned() } else { format!("file/{part}") }
+}

@@ -1,0 +1,173 @@
+//! The files of a session as the store holds them.
+//!
+//! The bodies of a file's entries, in the order they were appended, are the file. Which file they
+//! belong to is told by a record of the engine's own before them: the source. A source that begins
+//! before the end of its file takes away what it overlaps: so a torn last line, once it is whole,
+//! takes the place of the torn one.
+
+use std::collections::{HashSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use treering_tree::{Body, Id, Number, Store, Stored};
+
+use crate::error::{Error, Result};
+use crate::formats;
+use crate::limits;
+use crate::loom::Key;
+
+/// Format of the record that begins the entries of a file.
+pub(crate) const SOURCE_FORMAT: &str = "treering/source/1";
+
+/// From where on the entries after it are the records of which file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Source {
+    /// Name of the format.
+    pub(crate) format: String,
+    /// Which file of its session.
+    pub(crate) part: String,
+    /// What the file was called.
+    pub(crate) file: String,
+    /// Offset of the first record after it, in bytes.
+    pub(crate) at: u64,
+}
+
+impl Source {
+    pub(crate) fn body(&self) -> Body {
+        // A struct of strings and a number cannot fail to encode.
+        Body::new(SOURCE_FORMAT, serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    fn from_body(body: &Body) -> Option<Self> {
+        (body.format == SOURCE_FORMAT).then(|| serde_json::from_slice(&body.bytes).ok())?
+    }
+}
+
+/// One file of a session.
+#[derive(Clone, Debug)]
+pub(crate) struct File {
+    pub(crate) source: Source,
+    /// Its records in order: append number and length.
+    pub(crate) pieces: Vec<(u64, u64)>,
+    pub(crate) bytes: u64,
+    /// How many sources it has.
+    pub(crate) runs: u64,
+    /// The newest of them.
+    pub(crate) newest_source: Newest,
+}
+
+/// An entry, and how new it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Newest {
+    pub(crate) number: Number,
+    pub(crate) id: Id,
+}
+
+/// What the store holds of a session's files.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    pub(crate) files: Vec<File>,
+    /// Aliases of all entries of the session.
+    pub(crate) aliases: HashSet<Key>,
+    /// Every record of a file, also those that newer ones took the place of.
+    pub(crate) records: HashSet<Id>,
+    /// Whether the session is there.
+    pub(crate) exists: bool,
+}
+
+impl Survey {
+    /// Reads a session through; empty where the session is not there.
+    pub(crate) async fn of(store: &dyn Store, session: &str) -> Result<Self> {
+        let mut survey = Self::default();
+        match store.session(session).await {
+            Ok(_) => survey.exists = true,
+            Err(error) if error.kind() == treering_tree::ErrorKind::NotFound => return Ok(survey),
+            Err(error) => return Err(Error::tree(session)(error)),
+        }
+        let mut current = None;
+        let mut from = 0;
+        loop {
+            let page = store
+                .scan(Some(session), from, limits::PAGE)
+                .await
+                .map_err(Error::tree(session))?;
+            let Some(last) = page.last() else { return Ok(survey) };
+            from = last.place.number + 1;
+            for stored in page {
+                survey.take(&stored, &mut current);
+            }
+        }
+    }
+
+    fn take(&mut self, stored: &Stored, current: &mut Option<usize>) {
+        self.aliases.extend(stored.entry.envelope().alias.as_deref().map(Key::of));
+        let Some(body) = stored.entry.body() else { return };
+        let newest = Newest { number: stored.place.number, id: stored.entry.id() };
+        if let Some(source) = Source::from_body(body) {
+            *current = Some(self.begin(source, newest));
+        } else if let Some(at) = current.filter(|_| formats::of_body(&body.format).is_some()) {
+            let file = &mut self.files[at];
+            let len = body.bytes.len() as u64;
+            file.pieces.push((newest.number, len));
+            file.bytes += len;
+            self.records.insert(newest.id);
+        }
+    }
+
+    fn begin(&mut self, source: Source, newest_source: Newest) -> usize {
+        let Some(at) = self.files.iter().position(|file| file.source.part == source.part) else {
+            self.files.push(File { source, pieces: Vec::new(), bytes: 0, runs: 1, newest_source });
+            return self.files.len() - 1;
+        };
+        let file = &mut self.files[at];
+        while file.bytes > source.at
+            && let Some((_, len)) = file.pieces.pop()
+        {
+            file.bytes -= len;
+        }
+        file.runs += 1;
+        file.source = source;
+        file.newest_source = newest_source;
+        at
+    }
+
+    pub(crate) fn file(&self, part: &str) -> Option<&File> {
+        self.files.iter().find(|file| file.source.part == part)
+    }
+}
+
+/// The entries of a file, in order.
+pub(crate) struct Pieces<'a> {
+    store: &'a dyn Store,
+    session: &'a str,
+    numbers: VecDeque<(u64, u64)>,
+    page: VecDeque<Stored>,
+}
+
+impl<'a> Pieces<'a> {
+    pub(crate) fn new(store: &'a dyn Store, session: &'a str, file: Option<&File>) -> Self {
+        let numbers = file.map(|file| file.pieces.iter().copied().collect()).unwrap_or_default();
+        Self { store, session, numbers, page: VecDeque::new() }
+    }
+
+    /// Whether the entry read last was the last one.
+    pub(crate) fn at_end(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// The next entry; `None` at the end of the file.
+    pub(crate) async fn next(&mut self) -> Result<Option<Stored>> {
+        let Some((number, _)) = self.numbers.pop_front() else { return Ok(None) };
+        loop {
+            while let Some(stored) = self.page.pop_front() {
+                if stored.place.number == number {
+                    return Ok(Some(stored));
+                }
+            }
+            let page = self.store.scan(Some(self.session), number, limits::PAGE).await;
+            self.page = page.map_err(Error::tree(self.session))?.into();
+            if self.page.is_empty() {
+                return Ok(None);
+            }
+        }
+    }
+}
