@@ -12,6 +12,7 @@ use crate::formats::{self, FORMATS, Format, Found, Head, MAIN_PART};
 use crate::json;
 use crate::limits;
 use crate::lines::Lines;
+use crate::split::{is_json, split};
 
 /// Something to load.
 #[derive(Clone, Debug)]
@@ -213,8 +214,9 @@ fn first_records(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
     let mut records = Vec::new();
     while records.len() < limits::HEAD_LINES {
         let Some(line) = lines.next_line().map_err(Error::io(path))? else { break };
-        let text = json::text(line.bytes);
-        records.push(text.trim_start_matches(['\u{feff}', '\0']).to_owned());
+        let parts = split(line.bytes).into_iter().map(|range| &line.bytes[range]);
+        records
+            .extend(parts.filter(|part| is_json(part)).map(|part| json::text(part).into_owned()));
     }
     Ok(records)
 }

@@ -51,9 +51,11 @@ impl<R: Read> Lines<R> {
         self.offset
     }
 
-    /// Number of the line that the next byte stands on.
-    pub(crate) fn line_number(&self) -> u64 {
-        self.line
+    /// Number of the line that the first of the next bytes that is not blank stands on; that of the
+    /// first where all are blank.
+    pub(crate) fn line_of(&self, next: &[u8]) -> u64 {
+        let blank = next.iter().take_while(|byte| is_blank(**byte)).count();
+        self.line + if blank < next.len() { count_lines(&next[..blank]) } else { 0 }
     }
 
     /// The next line; `None` at the end of the file.
@@ -84,8 +86,7 @@ impl<R: Read> Lines<R> {
         let ends = bytes.ends_with(b"\n");
         let overlong = self.inside || (len == limits::LINE_BYTES && !ends);
         self.inside = overlong && !ends;
-        let blank = bytes.iter().take_while(|byte| is_blank(**byte)).count();
-        let number = self.line + if blank < len { count_lines(&bytes[..blank]) } else { 0 };
+        let number = self.line_of(bytes);
         let offset = self.offset;
         self.line += count_lines(bytes);
         self.offset += len as u64;

@@ -18,7 +18,7 @@ use crate::lines::Lines;
 use crate::loom::{At, Key, Loom, Repairs};
 use crate::report::{RepairKind, SessionReport, quoted};
 use crate::stored::{Newest, Pieces, Source, Survey};
-use crate::understand::{Piece, understand, understand_again};
+use crate::understand::{Piece, understand, understand_piece};
 
 /// One session on its way into the store.
 pub(crate) struct Loading<'a> {
@@ -46,6 +46,8 @@ struct Passage<'f> {
     /// The newest entry beside the tree.
     aside: Option<Newest>,
     last_ms: i64,
+    /// Line of the piece before, if it is a record.
+    record_line: u64,
     /// Bytes of the load before the file, and of the file when progress was last told.
     bytes_before: u64,
     told: u64,
@@ -132,6 +134,7 @@ impl<'a> Loading<'a> {
             runs: known.as_ref().map_or(0, |known| known.runs),
             aside: known.as_ref().map(|known| known.newest_source),
             last_ms: 0,
+            record_line: 0,
             bytes_before,
             told: 0,
         };
@@ -176,11 +179,12 @@ impl<'a> Loading<'a> {
                         "differs from what was loaded before; loaded anew from here",
                     )
                 };
-                self.report.mend(kind, &passage.shown, lines.line_number(), detail.to_owned());
+                let line = lines.line_of(b"");
+                self.report.mend(kind, &passage.shown, line, detail.to_owned());
                 return Ok(!shrunk);
             }
-            let spot = Spot { offset: lines.offset(), line: lines.line_number() };
-            let piece = understand_again(&mut *passage.reader, passage.file, bytes);
+            let spot = Spot { offset: lines.offset(), line: lines.line_of(bytes) };
+            let piece = understand_piece(&mut *passage.reader, passage.file, bytes, 0..bytes.len());
             // What was a torn last line may be whole by now.
             if piece.is_torn() && pieces.at_end() && grows {
                 return Ok(true);
@@ -218,7 +222,12 @@ impl<'a> Loading<'a> {
         spot: Spot,
         stored: Option<&Stored>,
     ) {
-        let Piece { meaning, mut repairs, .. } = piece;
+        let Piece { meaning, mut repairs, is_record, .. } = piece;
+        if is_record && passage.record_line == spot.line {
+            let detail = "more than one record on the line; each is an entry".to_owned();
+            repairs.push((RepairKind::GluedRecords, detail));
+        }
+        passage.record_line = if is_record { spot.line } else { 0 };
         passage.last_ms = meaning.at_ms.unwrap_or(passage.last_ms);
         let mut envelope = Envelope::new(Kind::Record, passage.last_ms);
         let mut node = None;
@@ -233,9 +242,9 @@ impl<'a> Loading<'a> {
             envelope.parent = woven.parent;
             envelope.target = woven.target;
             (envelope.calls, envelope.answers) = (woven.calls, woven.answers);
-            if stored.is_none() {
-                envelope.alias = self.alias(&meaning, woven.copies, &mut repairs);
-            }
+            let id = usable_id(&meaning, &mut repairs);
+            envelope.alias =
+                id.filter(|_| stored.is_none()).and_then(|id| self.alias(id, woven.copies));
         }
         self.report.entries += 1;
         self.report.compactions += u64::from(envelope.kind == Kind::Compaction);
@@ -288,22 +297,17 @@ impl<'a> Loading<'a> {
     }
 
     /// The foreign id where it is free, else with the number of its copy behind it.
-    fn alias(&mut self, meaning: &Meaning, copies: u32, repairs: &mut Repairs) -> Option<String> {
-        let id = meaning.id.as_ref()?;
-        if let Err(why) = check_name("alias", id) {
-            repairs.push((RepairKind::UnusableId, format!("{why}; kept without an alias")));
-            return None;
-        }
+    fn alias(&mut self, id: &str, copies: u32) -> Option<String> {
         let is_free =
             |key: &Key| !self.survey.aliases.contains(key) && !self.numbered.contains(key);
         if copies == 0 && is_free(&Key::of(id)) {
-            return Some(id.clone());
+            return Some(id.to_owned());
         }
-        let alias =
-            (copies.max(1) + 1..u32::MAX).map(|number| format!("{id}~{number}")).find(|alias| {
-                let key = Key::of(alias);
-                is_free(&key) && !self.loom.is_named(&key)
-            })?;
+        let mut numbered = (copies.max(1) + 1..u32::MAX).map(|number| format!("{id}~{number}"));
+        let alias = numbered.find(|alias| {
+            let key = Key::of(alias);
+            is_free(&key) && !self.loom.is_named(&key)
+        })?;
         check_name("alias", &alias).ok()?;
         self.numbered.insert(Key::of(&alias));
         Some(alias)
@@ -313,6 +317,18 @@ impl<'a> Loading<'a> {
         if offset - passage.told >= limits::PROGRESS_BYTES {
             passage.told = offset;
             (self.tell)(passage.bytes_before + offset);
+        }
+    }
+}
+
+/// The foreign id of a record, if it can be an alias.
+fn usable_id<'m>(meaning: &'m Meaning, repairs: &mut Repairs) -> Option<&'m str> {
+    let id = meaning.id.as_deref()?;
+    match check_name("alias", id) {
+        Ok(()) => Some(id),
+        Err(why) => {
+            repairs.push((RepairKind::UnusableId, format!("{why}; kept without an alias")));
+            None
         }
     }
 }

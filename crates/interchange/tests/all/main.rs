@@ -1,0 +1,18 @@
+//! Foreign files through the public interface: in, looked at, out again.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a failed expectation is a failed test, and tables are printed for people"
+)]
+
+/// What every test needs: a store, ways in and out, the path of a branch.
+mod kit;
+
+/// Files that change between two loads.
+mod growth;
+/// Samples cut, spliced, shuffled and flipped.
+mod mutations;
+/// One small file per thing that is not as a format says.
+mod quirks;
+/// Every sample, against what is written down about it and what its tool would show.
+mod samples;
