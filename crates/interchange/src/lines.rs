@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn a_line_keeps_its_end_and_the_blanks_before_it() {
-        let table: [(&[u8], &[(u64, &[u8])]); 6] = [
+        type Found<'a> = [(u64, &'a [u8])];
+        let table: [(&[u8], &Found<'_>); 6] = [
             (b"", &[]),
             (b"a\nb\n", &[(1, b"a\n"), (2, b"b\n")]),
             (b"a\r\nb", &[(1, b"a\r\n"), (2, b"b")]),

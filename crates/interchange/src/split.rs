@@ -94,11 +94,13 @@ mod tests {
 
     use super::*;
 
+    type Found<'a> = Vec<(&'a str, Option<RepairKind>)>;
+
     #[test]
     fn records_are_found_between_damage() {
         use RepairKind::{ByteOrderMark, DamagedLine, NotARecord, NulRun, TornLine};
         let record = Some(NotARecord);
-        let table: [(&str, Vec<(&str, Option<RepairKind>)>); 9] = [
+        let table: [(&str, Found<'_>); 9] = [
             ("{\"a\":1}{\"b\":2}\n", vec![("{\"a\":1}", record), ("{\"b\":2}\n", record)]),
             ("\0\0{\"a\":1}\n", vec![("\0\0", Some(NulRun)), ("{\"a\":1}\n", record)]),
             ("{\"a\":1}\0\0\n", vec![("{\"a\":1}", record), ("\0\0\n", Some(NulRun))]),

@@ -65,7 +65,7 @@ fn small_samples() -> Vec<(String, Vec<u8>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 4))]
 
     #[test]
     fn a_file_may_be_cut_anywhere_between_two_loads(pick: usize, mut places in prop::collection::vec(0.0..1.0_f64, 1..4)) {

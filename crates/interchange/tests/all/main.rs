@@ -8,11 +8,15 @@
 /// What every test needs: a store, ways in and out, the path of a branch.
 mod kit;
 
+/// One small Claude Code file per thing that is not as the format says.
+mod claude_code;
 /// Files that change between two loads.
 mod growth;
+/// Bodies read as messages.
+mod messages;
 /// Samples cut, spliced, shuffled and flipped.
 mod mutations;
-/// One small file per thing that is not as a format says.
-mod quirks;
+/// One small pi file per thing that is not as the format says.
+mod pi;
 /// Every sample, against what is written down about it and what its tool would show.
 mod samples;

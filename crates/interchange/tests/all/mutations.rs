@@ -66,7 +66,7 @@ fn apply(bytes: &mut Vec<u8>, mutation: &Mutation) {
             match mutation {
                 Mutation::SwapLines(one, other) => lines.swap(one % count, other % count),
                 Mutation::DuplicateLine(line, to) => {
-                    lines.insert(to % count, lines[line % count].clone())
+                    lines.insert(to % count, lines[line % count].clone());
                 }
                 _ => {}
             }
