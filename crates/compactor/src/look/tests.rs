@@ -1,0 +1,101 @@
+//! What is looked at is enough: the same cut as with the whole context in view.
+
+use proptest::prelude::*;
+use treering_policy::{Preset, Share, SkipReason};
+
+use super::*;
+use crate::kit::{Desk, compact, keeping};
+
+/// The cut with everything visible as steps.
+async fn plan_of_all(desk: &Desk, policy: &Policy, forced: bool) -> Result<Option<Id>, SkipReason> {
+    let measure = desk.session.measure().await.unwrap().unwrap();
+    let (head, visible) = (measure.head.clone(), measure.first_visible_depth());
+    let store = desk.store();
+    let (places, mut steps) = fetch(store, &head, visible, visible, 0).await.unwrap();
+    let before = weigh(store, &measure, &places, &mut steps).await.unwrap();
+    assert_eq!((before.tokens, before.turns), (0, 0));
+    let sight = Sight { measure, places, steps, before, through: None };
+    sight.plan(policy, forced).map(|chosen| chosen.first_kept.map(|place| place.id))
+}
+
+fn policies() -> Vec<Policy> {
+    let small = |preset: Preset| Policy {
+        reserve: Some(500),
+        prose: Share::fixed(20),
+        index: Share::fixed(0),
+        ..preset.policy(1_000)
+    };
+    let mut policies: Vec<Policy> = Preset::all().map(small).collect();
+    policies.extend([keeping(0), keeping(60), keeping(250)]);
+    for turns in [0, 1, 3] {
+        policies.push(Policy { keep_recent_turns: Some(turns), ..small(Preset::Nexus) });
+        policies.push(Policy { keep_recent_turns: Some(turns), ..keeping(120) });
+    }
+    policies
+}
+
+fn line() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        3 => (1_u32..60).prop_map(|size| format!("u{size}")),
+        4 => (1_u32..60).prop_map(|size| format!("a{size}")),
+        3 => (1_u32..60, 1_u32..4).prop_map(|(size, calls)| format!("a{size}>{calls}")),
+        8 => (1_u32..60).prop_map(|size| format!("t{size}")),
+        1 => Just("n9".to_owned()),
+        2 => Just("m0".to_owned()),
+        1 => (1_u32..60).prop_map(|size| format!("p{size}")),
+    ];
+    proptest::collection::vec(word, 1..120).prop_map(|words| words.join(" "))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn a_look_at_the_end_finds_the_same_cut(first in line(), then in line(), forced: bool) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut desk = Desk::with(&first).await;
+            for _ in 0..2 {
+                for policy in policies() {
+                    let measure = desk.session.measure().await.unwrap().unwrap();
+                    let sight = Sight::new(desk.store(), measure, &policy, None).await.unwrap();
+                    let found = sight
+                        .plan(&policy, forced)
+                        .map(|chosen| chosen.first_kept.map(|place| place.id));
+                    let expected = plan_of_all(&desk, &policy, forced).await;
+                    match (&found, &expected) {
+                        // The numbers of a reason may be of what was looked at.
+                        (Err(found), Err(expected)) => assert_eq!(
+                            std::mem::discriminant(found),
+                            std::mem::discriminant(expected),
+                            "{found:?} {expected:?} {policy:?}"
+                        ),
+                        _ => assert_eq!(found, expected, "{policy:?}"),
+                    }
+                }
+                compact(&desk, &keeping(90), "what was").await;
+                desk.say(&then).await;
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_long_session_is_not_read_from_its_beginning() {
+    let mut desk = Desk::new();
+    desk.say(&"u10 a10 ".repeat(2_000)).await;
+    for policy in policies() {
+        let measure = desk.session.measure().await.unwrap().unwrap();
+        let sight = Sight::new(desk.store(), measure, &policy, None).await.unwrap();
+        assert!(sight.steps.len() < 120, "{} steps, {policy:?}", sight.steps.len());
+    }
+}
+
+#[tokio::test]
+async fn a_legal_cut_far_before_what_is_kept_is_found() {
+    let mut desk = Desk::with("u400 a10>200").await;
+    desk.say(&"t1 ".repeat(200)).await;
+    let measure = desk.session.measure().await.unwrap().unwrap();
+    let sight = Sight::new(desk.store(), measure, &keeping(20), None).await.unwrap();
+    let chosen = sight.plan(&keeping(20), false).unwrap();
+    assert_eq!(chosen.first_kept.map(|place| place.id), Some(desk.ids[1]));
+}
