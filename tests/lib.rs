@@ -1,10 +1,11 @@
 //! The test kit: what the tests under this folder share.
 //!
 //! ```text
-//!   rng ──> sim_disk ──> campaign: a script of changes on a disk that dies, images, the oracle
-//!            world ─────────┘ │        world: random changes that suit a state
-//!              └──> model <───┘        model: what a store should hold, worked out the slow way
-//!                     └── compare      compare: a store against the model
+//!   rng --> sim_disk --> campaign --> engines    a script of changes on a disk that dies; the oracle
+//!    +----> world ---------+ |                   random requests that suit a state
+//!             +--> model <---+                   what a store should hold, worked out the slow way
+//!                    +--> compare                a store against the model
+//!   history                                       what many writers saw of one head
 //! ```
 #![allow(
     clippy::unwrap_used,
@@ -17,8 +18,14 @@
     reason = "a kit for tests speaks by panicking and printing"
 )]
 
+#[path = "kit/campaign.rs"]
+pub mod campaign;
 #[path = "kit/compare.rs"]
 pub mod compare;
+#[path = "kit/engines.rs"]
+pub mod engines;
+#[path = "kit/history.rs"]
+pub mod history;
 #[path = "kit/model.rs"]
 pub mod model;
 #[path = "kit/model_context.rs"]

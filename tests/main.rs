@@ -1,9 +1,15 @@
 //! Every integration test of Treering, one binary. Each line says what belongs in a module.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "the helpers of tests speak by panicking, as tests do"
 )]
 
+/// Power loss and failing disks, simulated.
+mod crash;
+/// Heads under many writers.
+mod heads;
 /// Random histories against the plain model.
 mod model;

@@ -15,8 +15,8 @@ use super::rng::Rng;
 const SECTOR_BYTES: usize = 512;
 /// What the operating system caches and writes back whole.
 const PAGE_BYTES: usize = 4096;
-/// How long [`SimDisk::wait_until_held`] waits for a writer that should come at once.
-const HELD_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often [`SimDisk::wait_until_held`] asks whether it waits in vain.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// What goes wrong, and when. Calls are the mutating ones: write, change of length, sync; the first
 /// is call 1.
@@ -30,8 +30,8 @@ pub struct Faults {
     pub fail_sync: Option<u64>,
     /// This call fails once, with nothing done.
     pub fail_call: Option<u64>,
-    /// The file cannot grow over this length, in bytes.
-    pub capacity_bytes: Option<usize>,
+    /// While these calls last the disk is full: writes and growing fail, syncs do not.
+    pub full: std::ops::Range<u64>,
     /// Syncs do nothing and say that they did: a planted bug.
     pub ignore_syncs: bool,
 }
@@ -64,8 +64,15 @@ pub struct SimDisk {
 impl SimDisk {
     /// A disk that holds an image, all of it durable.
     pub fn new(image: Vec<u8>, faults: Faults) -> Self {
-        let state = State { live: image.clone(), durable: image, faults, ..State::default() };
-        Self { state: Arc::new((Mutex::new(state), Condvar::new())) }
+        let state = State {
+            live: image.clone(),
+            durable: image,
+            faults,
+            ..State::default()
+        };
+        Self {
+            state: Arc::new((Mutex::new(state), Condvar::new())),
+        }
     }
 
     /// Opens the disk for a store, as often as it wants; a dead one no more.
@@ -105,11 +112,17 @@ impl SimDisk {
         (state.held, state.waiting) = (true, false);
     }
 
-    /// Returns when a mutating call waits.
-    pub fn wait_until_held(&self) {
-        let (_, turned) = &*self.state;
-        let waited = turned.wait_timeout_while(self.lock(), HELD_TIMEOUT, |state| !state.waiting);
-        assert!(waited.unwrap().0.waiting, "nothing was written for {HELD_TIMEOUT:?}");
+    /// Returns when a mutating call waits, or `done` says that none will come.
+    pub fn wait_until_held(&self, mut done: impl FnMut() -> bool) {
+        let mut state = self.lock();
+        while !state.waiting {
+            let waited = self.state.1.wait_timeout(state, LOOK_AGAIN).unwrap();
+            drop(waited);
+            if done() {
+                return;
+            }
+            state = self.lock();
+        }
     }
 
     /// Lets mutating calls go on.
@@ -140,7 +153,11 @@ impl SimDisk {
 
     fn alive(&self) -> Result<MutexGuard<'_, State>> {
         let state = self.lock();
-        if state.dead { Err(Error::other("power was lost")) } else { Ok(state) }
+        if state.dead {
+            Err(Error::other("power was lost"))
+        } else {
+            Ok(state)
+        }
     }
 
     /// Counts a mutating call, waits where the disk is held, and makes the call fail where it must.
@@ -166,6 +183,9 @@ impl SimDisk {
         if state.faults.fail_call == Some(state.calls) {
             return Err(Error::other("the device failed"));
         }
+        if dying.is_some() && state.faults.full.contains(&state.calls) {
+            return Err(Error::from(ErrorKind::StorageFull));
+        }
         Ok(state)
     }
 }
@@ -186,10 +206,6 @@ impl StorageBackend for SimDisk {
     fn set_len(&self, len: u64) -> Result<()> {
         let len = to_usize(len);
         let mut state = self.tick(Some(Pending::Length(len)))?;
-        let full = state.faults.capacity_bytes.is_some_and(|most| len > most);
-        if full && len > state.live.len() {
-            return Err(Error::from(ErrorKind::StorageFull));
-        }
         state.live.resize(len, 0);
         state.pending.push(Pending::Length(len));
         Ok(())
@@ -265,7 +281,11 @@ fn some_whole_writes(state: &State, rng: &mut Rng) -> Vec<u8> {
             Pending::Length(len) => image.resize(*len, 0),
             Pending::Write(at, bytes) => {
                 let torn = nth == last && rng.chance(50);
-                let len = if torn { rng.below(bytes.len()) } else { bytes.len() };
+                let len = if torn {
+                    rng.below(bytes.len())
+                } else {
+                    bytes.len()
+                };
                 put(&mut image, *at, &bytes[..len]);
             }
         }
@@ -301,7 +321,11 @@ fn any_version_of_any_sector(state: &State, rng: &mut Rng) -> Vec<u8> {
     let kept_of_100 = 2 + u32::try_from(rng.below(97)).unwrap();
     for (sector, versions) in versions {
         if rng.chance(kept_of_100) {
-            put(&mut image, sector * SECTOR_BYTES, rng.pick::<Vec<u8>>(&versions));
+            put(
+                &mut image,
+                sector * SECTOR_BYTES,
+                rng.pick::<Vec<u8>>(&versions),
+            );
         }
     }
     image
