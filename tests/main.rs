@@ -11,5 +11,7 @@
 mod crash;
 /// Heads under many writers.
 mod heads;
+/// A process that is killed.
+mod kill;
 /// Random histories against the plain model.
 mod model;
