@@ -190,9 +190,13 @@ impl Session {
         while let Some(at) = number {
             let row = self.store.journal(at, 1).await?.pop().ok_or_else(nothing)?;
             number = match row.reason {
-                Reason::Undo(of) => {
+                // Only backwards: damage must not send the walk in circles.
+                Reason::Undo(of) if of < at => {
                     let undone = self.store.journal(of, 1).await?.pop().ok_or_else(nothing)?;
-                    undone.previous_in_session
+                    undone.previous_in_session.filter(|before| *before < of)
+                }
+                Reason::Undo(of) => {
+                    return Err(Error::corrupt("journal", format!("row {at} takes back row {of}")));
                 }
                 _ => return Ok(row),
             };

@@ -164,9 +164,23 @@ impl Snapshot {
     }
 
     pub(super) fn path(&self, head: &Id, depths: Range<u64>) -> Result<Vec<Stored>, Fault> {
-        let mut path = self.stored(&self.downward(head, depths)?)?;
-        path.reverse();
-        Ok(path)
+        self.run(&self.downward(head, depths)?)
+    }
+
+    /// The entries of a part of a path, root side first. Each says itself, under its hash, what its
+    /// parent is.
+    fn run(&self, downward: &[Arc<Place>]) -> Result<Vec<Stored>, Fault> {
+        let mut run = self.stored(downward)?;
+        run.reverse();
+        for pair in run.windows(2) {
+            if let [above, below] = pair
+                && below.entry.envelope().parent != Some(above.entry.id())
+            {
+                let detail = format!("{} is not under its parent", below.entry.id());
+                return Err(Error::corrupt("place", detail).into());
+            }
+        }
+        Ok(run)
     }
 
     /// Places on the path to `head` with depths in `depths`, head side first, at most a page.
@@ -222,9 +236,8 @@ impl Snapshot {
         let places = lifted.iter().rev().map(|number| self.place_at(*number));
         let mut lifted = self.stored(&places.collect::<Result<Vec<_>, _>>()?)?;
         lifted.reverse();
-        let mut entries =
-            if head.depth < top { Vec::new() } else { self.stored(&self.up_to(head, top)?)? };
-        entries.reverse();
+        let entries =
+            if head.depth < top { Vec::new() } else { self.run(&self.up_to(head, top)?)? };
         Ok(Tail { compaction, lifted, entries })
     }
 

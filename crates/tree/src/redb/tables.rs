@@ -142,6 +142,11 @@ pub(super) fn read_place(number: Number, bytes: &[u8]) -> Result<Place> {
     if place.number != number {
         return Err(Error::corrupt("place", format!("{number} holds {}", place.number)));
     }
+    // Walks follow these pointers: damage must not send one in circles.
+    let forward = place.parent.is_some_and(|parent| parent >= number) || place.jump > number;
+    if forward || place.compaction.max(place.pins) > Some(number) {
+        return Err(Error::corrupt("place", format!("{number} points forward")));
+    }
     Ok(place)
 }
 
