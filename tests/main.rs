@@ -15,3 +15,5 @@ mod heads;
 mod kill;
 /// Random histories against the plain model.
 mod model;
+/// Damage to a closed file.
+mod rot;

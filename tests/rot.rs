@@ -1,0 +1,227 @@
+//! Damage to a closed file: flipped bits, trashed pages, a cut-off end. Every read errs or tells the
+//! truth, what is missing is reported by `verify`, and nothing panics out of the library.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
+
+use tests::rng::Rng;
+use tests::sim_disk::{Faults, SimDisk};
+use tokio::runtime::Runtime;
+use treering_tree::{
+    Body, Context, Entry, Expect, Id, Kind, Options, RedbStore, Replay, Result, Session, Sources,
+    Store,
+};
+
+const FLIPS: u64 = 1_500;
+const TRASHED: u64 = 700;
+const CUTS: u64 = 200;
+
+/// A closed store and what is in it.
+struct Sound {
+    image: Vec<u8>,
+    head: Id,
+    entries: Vec<Arc<Entry>>,
+    context: Vec<Id>,
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+}
+
+fn open(disk: &SimDisk) -> Result<Arc<dyn Store>> {
+    let options = Options::new(Sources::fixed(1)).idle_checkpoint(None);
+    Ok(Arc::new(RedbStore::with_backend(disk.factory(), options)?))
+}
+
+fn sound() -> Sound {
+    let disk = SimDisk::new(Vec::new(), Faults::default());
+    let mut rng = Rng::new(7);
+    let (head, entries, context) = runtime().block_on(async {
+        let store = open(&disk).unwrap();
+        let session = Session::new(Arc::clone(&store), "one", Sources::fixed(2));
+        for nth in 0..150 {
+            let size = *rng.pick(&[20, 300, 3_000]);
+            let draft = session.draft(Kind::User, Body::new("text", rng.bytes(size)));
+            session
+                .append(draft.alias(format!("a{nth}")), Expect::Any)
+                .await
+                .unwrap();
+        }
+        let head = session.head().await.unwrap().unwrap();
+        let path = session.replay().await.unwrap().collect().await.unwrap();
+        let context = session.context().await.unwrap();
+        let context = context
+            .items
+            .iter()
+            .map(|item| item.stored.entry.id())
+            .collect();
+        (
+            head,
+            path.into_iter().map(|stored| stored.entry).collect(),
+            context,
+        )
+    });
+    Sound {
+        image: disk.live(),
+        head,
+        entries,
+        context,
+    }
+}
+
+/// What came of one piece of damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    /// All reads right, verify clean.
+    Unharmed,
+    /// All reads right or errors; verify may know more.
+    Noticed,
+    /// The store does not open.
+    Refused,
+}
+
+/// Reads everything of a damaged image.
+///
+/// # Errors
+/// What was wrong without anybody saying so.
+async fn look(sound: &Sound, image: Vec<u8>) -> std::result::Result<Outcome, String> {
+    let disk = SimDisk::new(image, Faults::default());
+    let Ok(store) = open(&disk) else {
+        return Ok(Outcome::Refused);
+    };
+    let (mut errors, mut missing) = (false, Vec::new());
+    for entry in &sound.entries {
+        match store
+            .entries(&[entry.id()])
+            .await
+            .map(|mut found| found.remove(0))
+        {
+            Ok(Some(found)) if found.entry == *entry => {}
+            Ok(Some(_)) => return Err(format!("{} reads otherwise", entry.id())),
+            Ok(None) => missing.push(format!("{} not found", entry.id())),
+            Err(_) => errors = true,
+        }
+    }
+    let session = Session::new(Arc::clone(&store), "one", Sources::fixed(3));
+    match session.head().await {
+        Ok(head) if head == Some(sound.head) => {}
+        Ok(head) => missing.push(format!("head {head:?}")),
+        Err(_) => errors = true,
+    }
+    match Replay::new(Arc::clone(&store), Some(sound.head))
+        .collect()
+        .await
+    {
+        Ok(path) => {
+            let path: Vec<_> = path.into_iter().map(|stored| stored.entry).collect();
+            if path != sound.entries {
+                missing.push(format!("a path of {} entries", path.len()));
+            }
+        }
+        Err(_) => errors = true,
+    }
+    match Context::at(&*store, sound.head).await {
+        Ok(context) => {
+            let ids: Vec<_> = context
+                .items
+                .iter()
+                .map(|item| item.stored.entry.id())
+                .collect();
+            if ids != sound.context {
+                missing.push(format!("a context of {} items", ids.len()));
+            }
+        }
+        Err(_) => errors = true,
+    }
+    let clean = store
+        .verify()
+        .await
+        .is_ok_and(|report| report.problems.is_empty());
+    let draft = session.draft(Kind::User, Body::new("text", "more"));
+    let _ = session.append(draft, Expect::Any).await;
+    match missing.first() {
+        Some(missing) if clean => Err(format!("{missing}, and verify is clean")),
+        _ if clean && !errors && missing.is_empty() => Ok(Outcome::Unharmed),
+        _ => Ok(Outcome::Noticed),
+    }
+}
+
+/// redb panics on damaged pages; the boundary catches that, and the log need not show it.
+fn quiet_redb() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !info
+                .location()
+                .is_some_and(|at| at.file().contains("redb-"))
+            {
+                usual(info);
+            }
+        }));
+    });
+}
+
+fn survives(what: &str, times: u64, damage: impl Fn(&mut Vec<u8>, &mut Rng)) {
+    quiet_redb();
+    let (sound, runtime) = (sound(), runtime());
+    let mut outcomes = std::collections::BTreeMap::<Outcome, u64>::new();
+    for seed in 0..times {
+        let mut image = sound.image.clone();
+        damage(&mut image, &mut Rng::new(seed));
+        let looked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(look(&sound, image))));
+        match looked {
+            Ok(Ok(outcome)) => *outcomes.entry(outcome).or_default() += 1,
+            Ok(Err(wrong)) => panic!("{what}, seed {seed}: {wrong}"),
+            Err(_) => panic!("{what}, seed {seed}: a panic left the library"),
+        }
+    }
+    println!("{what}: {outcomes:?} of {} bytes", sound.image.len());
+    assert!(
+        outcomes.keys().any(|outcome| *outcome != Outcome::Unharmed),
+        "nothing was harmed"
+    );
+}
+
+/// A place in the file where there is something.
+fn somewhere(image: &[u8], rng: &mut Rng) -> usize {
+    loop {
+        let at = rng.below(image.len());
+        let page = at / 4096 * 4096;
+        let end = image.len().min(page + 4096);
+        if image[page..end].iter().any(|byte| *byte != 0) {
+            return at;
+        }
+    }
+}
+
+#[test]
+fn invariant_11_a_flipped_bit_is_harmless_or_noticed() {
+    survives("flipped bit", FLIPS, |image, rng| {
+        let at = somewhere(image, rng);
+        image[at] ^= 1 << rng.below(8);
+    });
+}
+
+#[test]
+fn invariant_11_a_trashed_page_is_harmless_or_noticed() {
+    survives("trashed page", TRASHED, |image, rng| {
+        let page = somewhere(image, rng) / 4096 * 4096;
+        let end = image.len().min(page + 4096);
+        let trash = if rng.chance(50) {
+            rng.bytes(end - page)
+        } else {
+            vec![0; end - page]
+        };
+        image[page..end].copy_from_slice(&trash);
+    });
+}
+
+#[test]
+fn invariant_11_a_cut_off_end_is_harmless_or_noticed() {
+    survives("cut-off end", CUTS, |image, rng| {
+        image.truncate(1 + rng.below(image.len()))
+    });
+}
