@@ -28,74 +28,45 @@ fn found_within(engine: &impl Engine, plan: Plan) {
 
 #[test]
 fn invariant_4_power_loss_keeps_what_was_acknowledged() {
-    holds(
-        &Redb::new(Durability::TwoPhase),
-        Plan::new(Failure::None),
-        0..200,
-    );
+    holds(&Redb::new(Durability::TwoPhase), Plan::new(Failure::None), 0..200);
 }
 
 #[test]
 fn invariant_4_a_failed_sync_and_power_loss_keep_what_was_acknowledged() {
-    let counts = holds(
-        &Redb::new(Durability::TwoPhase),
-        Plan::new(Failure::Sync),
-        0..200,
-    );
+    let counts = holds(&Redb::new(Durability::TwoPhase), Plan::new(Failure::Sync), 0..200);
     assert!(counts.failures > 0, "no sync failed");
 }
 
 #[test]
 fn invariant_4_a_failed_call_and_power_loss_keep_what_was_acknowledged() {
-    let counts = holds(
-        &Redb::new(Durability::TwoPhase),
-        Plan::new(Failure::Call),
-        0..100,
-    );
+    let counts = holds(&Redb::new(Durability::TwoPhase), Plan::new(Failure::Call), 0..100);
     assert!(counts.failures > 0, "no call failed");
 }
 
 #[test]
 fn invariant_4_a_full_disk_and_power_loss_keep_what_was_acknowledged() {
-    let counts = holds(
-        &Redb::new(Durability::TwoPhase),
-        Plan::new(Failure::Full),
-        0..100,
-    );
+    let counts = holds(&Redb::new(Durability::TwoPhase), Plan::new(Failure::Full), 0..100);
     assert!(counts.failures > 0, "the disk was never full");
 }
 
 #[test]
 fn a_tiny_store_without_a_bug_holds() {
-    holds(
-        &Tiny::new(None),
-        Plan::new(Failure::None),
-        0..SEEDS_TO_FIND_A_BUG,
-    );
+    holds(&Tiny::new(None), Plan::new(Failure::None), 0..SEEDS_TO_FIND_A_BUG);
 }
 
 #[test]
 fn planted_syncs_that_do_nothing_are_found() {
-    found_within(
-        &Redb::new(Durability::TwoPhase),
-        Plan::new(Failure::SilentSyncs),
-    );
+    found_within(&Redb::new(Durability::TwoPhase), Plan::new(Failure::SilentSyncs));
 }
 
 #[test]
 fn planted_acknowledgement_before_the_commit_is_found() {
-    found_within(
-        &Tiny::new(Some(Bug::AcknowledgesBeforeCommit)),
-        Plan::new(Failure::None),
-    );
+    found_within(&Tiny::new(Some(Bug::AcknowledgesBeforeCommit)), Plan::new(Failure::None));
 }
 
 #[test]
 fn planted_head_before_its_entry_is_found() {
-    found_within(
-        &Tiny::new(Some(Bug::HeadBeforeEntry)),
-        Plan::new(Failure::None),
-    );
+    found_within(&Tiny::new(Some(Bug::HeadBeforeEntry)), Plan::new(Failure::None));
 }
 
 #[test]
@@ -105,9 +76,6 @@ fn planted_one_phase_commits_with_a_failed_sync_are_found() {
 
 #[test]
 fn planted_creation_in_place_is_found() {
-    let plan = Plan {
-        creation_may_fail: false,
-        ..Plan::new(Failure::None)
-    };
+    let plan = Plan { creation_may_fail: false, ..Plan::new(Failure::None) };
     found_within(&Redb::new(Durability::TwoPhase), plan);
 }

@@ -105,11 +105,7 @@ async fn planted_stale_reads_and_early_acknowledgements_are_rejected() {
     let last = session(&store, 0).head().await.unwrap();
     assert_eq!(check(&events, last), Ok(()));
     let end = events.iter().map(|event| event.to).max().unwrap();
-    let long_gone = events
-        .iter()
-        .filter_map(|event| event.swapped())
-        .min()
-        .unwrap();
+    let long_gone = events.iter().filter_map(Event::swapped).min().unwrap();
 
     let mut stale = events.clone();
     stale.push(Event::read(Some(long_gone.1), end, end));
@@ -117,13 +113,9 @@ async fn planted_stale_reads_and_early_acknowledgements_are_rejected() {
 
     // Acknowledged before it happened: a read that began later still sees what was before.
     let mut early = events;
-    let swap = early
-        .iter_mut()
-        .find(|event| event.swapped().is_some_and(|swap| Some(swap.1) == last));
+    let swap =
+        early.iter_mut().find(|event| event.swapped().is_some_and(|swap| Some(swap.1) == last));
     let swap = swap.unwrap();
     (swap.from, swap.to) = (std::time::Duration::ZERO, std::time::Duration::ZERO);
-    assert!(
-        check(&early, last).is_err(),
-        "an early acknowledgement was accepted"
-    );
+    assert!(check(&early, last).is_err(), "an early acknowledgement was accepted");
 }

@@ -21,10 +21,7 @@ fn open(path: &Path, seed: u64) -> Result<Arc<dyn Store>, Error> {
 
 /// Not a test by itself: what the child does until it is killed.
 #[tokio::test]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the parent tells the child its store this way"
-)]
+#[allow(clippy::disallowed_methods, reason = "the parent tells the child its store this way")]
 async fn child_appends_until_it_is_killed() {
     let Some(path) = std::env::var_os(STORE) else {
         return;
@@ -38,10 +35,7 @@ async fn child_appends_until_it_is_killed() {
         let drafts = sizes
             .iter()
             .map(|size| session.draft(Kind::User, Body::new("text", vec![b'x'; *size])));
-        let done = session
-            .append_all(drafts.collect(), Expect::Any)
-            .await
-            .unwrap();
+        let done = session.append_all(drafts.collect(), Expect::Any).await.unwrap();
         writeln!(out, "ack {}", done.head.unwrap()).unwrap();
     }
 }
@@ -49,9 +43,7 @@ async fn child_appends_until_it_is_killed() {
 #[test]
 fn invariant_4_a_killed_process_loses_no_acknowledged_append() {
     let folder = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut rng = Rng::new(u64::from(std::process::id()));
     let (mut acknowledged, mut path) = (0, folder.path().join("0"));
     for kill in 0..KILLS {
@@ -71,9 +63,7 @@ fn invariant_4_a_killed_process_loses_no_acknowledged_append() {
             );
             let session = Session::new(Arc::clone(&store), "one", Sources::fixed(0));
             let path = session.replay().await.unwrap().collect().await.unwrap();
-            let at = ids
-                .last()
-                .map(|id| path.iter().position(|stored| stored.entry.id() == *id));
+            let at = ids.last().map(|id| path.iter().position(|stored| stored.entry.id() == *id));
             let behind =
                 at.map(|at| path.len() - 1 - at.expect("the acknowledged head is on the path"));
             assert!(
@@ -90,11 +80,7 @@ fn invariant_4_a_killed_process_loses_no_acknowledged_append() {
 /// Runs the child for a while and kills it; answers the heads it acknowledged.
 fn run_and_kill(store: &Path, after: Duration) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "kill::child_appends_until_it_is_killed",
-            "--nocapture",
-        ])
+        .args(["--exact", "kill::child_appends_until_it_is_killed", "--nocapture"])
         .env(STORE, store)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -25,9 +25,7 @@ struct Sound {
 }
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_current_thread().build().unwrap()
 }
 
 fn open(disk: &SimDisk) -> Result<Arc<dyn Store>> {
@@ -44,31 +42,15 @@ fn sound() -> Sound {
         for nth in 0..150 {
             let size = *rng.pick(&[20, 300, 3_000]);
             let draft = session.draft(Kind::User, Body::new("text", rng.bytes(size)));
-            session
-                .append(draft.alias(format!("a{nth}")), Expect::Any)
-                .await
-                .unwrap();
+            session.append(draft.alias(format!("a{nth}")), Expect::Any).await.unwrap();
         }
         let head = session.head().await.unwrap().unwrap();
         let path = session.replay().await.unwrap().collect().await.unwrap();
         let context = session.context().await.unwrap();
-        let context = context
-            .items
-            .iter()
-            .map(|item| item.stored.entry.id())
-            .collect();
-        (
-            head,
-            path.into_iter().map(|stored| stored.entry).collect(),
-            context,
-        )
+        let context = context.items.iter().map(|item| item.stored.entry.id()).collect();
+        (head, path.into_iter().map(|stored| stored.entry).collect(), context)
     });
-    Sound {
-        image: disk.live(),
-        head,
-        entries,
-        context,
-    }
+    Sound { image: disk.live(), head, entries, context }
 }
 
 /// What came of one piece of damage.
@@ -93,11 +75,7 @@ async fn look(sound: &Sound, image: Vec<u8>) -> std::result::Result<Outcome, Str
     };
     let (mut errors, mut missing) = (false, Vec::new());
     for entry in &sound.entries {
-        match store
-            .entries(&[entry.id()])
-            .await
-            .map(|mut found| found.remove(0))
-        {
+        match store.entries(&[entry.id()]).await.map(|mut found| found.remove(0)) {
             Ok(Some(found)) if found.entry == *entry => {}
             Ok(Some(_)) => return Err(format!("{} reads otherwise", entry.id())),
             Ok(None) => missing.push(format!("{} not found", entry.id())),
@@ -110,10 +88,7 @@ async fn look(sound: &Sound, image: Vec<u8>) -> std::result::Result<Outcome, Str
         Ok(head) => missing.push(format!("head {head:?}")),
         Err(_) => errors = true,
     }
-    match Replay::new(Arc::clone(&store), Some(sound.head))
-        .collect()
-        .await
-    {
+    match Replay::new(Arc::clone(&store), Some(sound.head)).collect().await {
         Ok(path) => {
             let path: Vec<_> = path.into_iter().map(|stored| stored.entry).collect();
             if path != sound.entries {
@@ -124,21 +99,14 @@ async fn look(sound: &Sound, image: Vec<u8>) -> std::result::Result<Outcome, Str
     }
     match Context::at(&*store, sound.head).await {
         Ok(context) => {
-            let ids: Vec<_> = context
-                .items
-                .iter()
-                .map(|item| item.stored.entry.id())
-                .collect();
+            let ids: Vec<_> = context.items.iter().map(|item| item.stored.entry.id()).collect();
             if ids != sound.context {
                 missing.push(format!("a context of {} items", ids.len()));
             }
         }
         Err(_) => errors = true,
     }
-    let clean = store
-        .verify()
-        .await
-        .is_ok_and(|report| report.problems.is_empty());
+    let clean = store.verify().await.is_ok_and(|report| report.problems.is_empty());
     let draft = session.draft(Kind::User, Body::new("text", "more"));
     let _ = session.append(draft, Expect::Any).await;
     match missing.first() {
@@ -154,10 +122,7 @@ fn quiet_redb() {
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if !info
-                .location()
-                .is_some_and(|at| at.file().contains("redb-"))
-            {
+            if !info.location().is_some_and(|at| at.file().contains("redb-")) {
                 usual(info);
             }
         }));
@@ -175,14 +140,11 @@ fn survives(what: &str, times: u64, damage: impl Fn(&mut Vec<u8>, &mut Rng)) {
         match looked {
             Ok(Ok(outcome)) => *outcomes.entry(outcome).or_default() += 1,
             Ok(Err(wrong)) => panic!("{what}, seed {seed}: {wrong}"),
-            Err(_) => panic!("{what}, seed {seed}: a panic left the library"),
+            Err(panic) => panic!("{what}, seed {seed}: a panic left the library: {panic:?}"),
         }
     }
     println!("{what}: {outcomes:?} of {} bytes", sound.image.len());
-    assert!(
-        outcomes.keys().any(|outcome| *outcome != Outcome::Unharmed),
-        "nothing was harmed"
-    );
+    assert!(outcomes.keys().any(|outcome| *outcome != Outcome::Unharmed), "nothing was harmed");
 }
 
 /// A place in the file where there is something.
@@ -210,18 +172,12 @@ fn invariant_11_a_trashed_page_is_harmless_or_noticed() {
     survives("trashed page", TRASHED, |image, rng| {
         let page = somewhere(image, rng) / 4096 * 4096;
         let end = image.len().min(page + 4096);
-        let trash = if rng.chance(50) {
-            rng.bytes(end - page)
-        } else {
-            vec![0; end - page]
-        };
+        let trash = if rng.chance(50) { rng.bytes(end - page) } else { vec![0; end - page] };
         image[page..end].copy_from_slice(&trash);
     });
 }
 
 #[test]
 fn invariant_11_a_cut_off_end_is_harmless_or_noticed() {
-    survives("cut-off end", CUTS, |image, rng| {
-        image.truncate(1 + rng.below(image.len()))
-    });
+    survives("cut-off end", CUTS, |image, rng| image.truncate(1 + rng.below(image.len())));
 }

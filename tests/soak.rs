@@ -1,10 +1,6 @@
 //! `cargo run -p tests --release -- soak --minutes N`: crash campaigns on fresh seeds for as long as
 //! one likes. Prints counts, and the first seed that fails.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line speaks by printing"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -57,9 +53,6 @@ fn soak(limit: Duration, from: u64) -> ExitCode {
     for (failure, counts) in FAILURES.into_iter().zip(counts) {
         println!("{failure:?}: {counts:?}");
     }
-    println!(
-        "seeds {from}..{seed} in {:?}: nothing lost",
-        start.elapsed()
-    );
+    println!("seeds {from}..{seed} in {:?}: nothing lost", start.elapsed());
     ExitCode::SUCCESS
 }

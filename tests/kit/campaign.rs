@@ -55,12 +55,7 @@ pub struct Plan {
 impl Plan {
     /// What runs with every change.
     pub fn new(failure: Failure) -> Self {
-        Self {
-            images: 12,
-            groups: 8,
-            creation_may_fail: true,
-            failure,
-        }
+        Self { images: 12, groups: 8, creation_may_fail: true, failure }
     }
 }
 
@@ -247,10 +242,8 @@ impl<E: Engine> Campaign<'_, E> {
             let before = self.possible.clone();
             let mut wrong = None;
             self.possible.retain_mut(|model| {
-                changes[group.clone()]
-                    .iter()
-                    .zip(&answers[group.clone()])
-                    .all(|(change, answer)| {
+                changes[group.clone()].iter().zip(&answers[group.clone()]).all(
+                    |(change, answer)| {
                         let expected = model.commit(change);
                         let right = unknown(answer) || *answer == expected;
                         if !right {
@@ -259,7 +252,8 @@ impl<E: Engine> Campaign<'_, E> {
                             ));
                         }
                         right
-                    })
+                    },
+                )
             });
             if self.possible.is_empty() {
                 return Err(wrong.unwrap_or_default());
@@ -312,13 +306,7 @@ impl<E: Engine> Campaign<'_, E> {
                 break;
             }
             let crash_at = Some(1 + self.rng.below(12) as u64);
-            let disk = SimDisk::new(
-                image,
-                Faults {
-                    crash_at,
-                    ..Faults::default()
-                },
-            );
+            let disk = SimDisk::new(image, Faults { crash_at, ..Faults::default() });
             drop(self.engine.open(&disk));
             disk.kill();
             image = disk.image(&mut self.rng);

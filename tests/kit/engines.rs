@@ -32,10 +32,7 @@ impl Redb {
     /// The engine with a durability.
     pub fn new(durability: Durability) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
-        Self {
-            runtime: runtime.unwrap(),
-            durability,
-        }
+        Self { runtime: runtime.unwrap(), durability }
     }
 }
 

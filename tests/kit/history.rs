@@ -21,23 +21,13 @@ impl Event {
     /// A read, or a swap that lost and was told the head.
     pub fn read(seen: Option<Id>, from: Duration, to: Duration) -> Self {
         let put = None;
-        Self {
-            from,
-            to,
-            seen,
-            put,
-        }
+        Self { from, to, seen, put }
     }
 
     /// A swap that won.
     pub fn swap(seen: Option<Id>, put: Id, from: Duration, to: Duration) -> Self {
         let put = Some(put);
-        Self {
-            from,
-            to,
-            seen,
-            put,
-        }
+        Self { from, to, seen, put }
     }
 
     /// When a swap was answered and what it put, if it is one.
@@ -82,9 +72,7 @@ pub fn check(events: &[Event], last: Option<Id>) -> Result<(), String> {
     for (value, (from, to)) in bounds.into_iter().enumerate().skip(1) {
         earliest = earliest.max(from);
         if earliest > to {
-            return Err(format!(
-                "value {value} was there at {to:?}, not before {earliest:?}"
-            ));
+            return Err(format!("value {value} was there at {to:?}, not before {earliest:?}"));
         }
     }
     Ok(())

@@ -64,15 +64,8 @@ pub struct SimDisk {
 impl SimDisk {
     /// A disk that holds an image, all of it durable.
     pub fn new(image: Vec<u8>, faults: Faults) -> Self {
-        let state = State {
-            live: image.clone(),
-            durable: image,
-            faults,
-            ..State::default()
-        };
-        Self {
-            state: Arc::new((Mutex::new(state), Condvar::new())),
-        }
+        let state = State { live: image.clone(), durable: image, faults, ..State::default() };
+        Self { state: Arc::new((Mutex::new(state), Condvar::new())) }
     }
 
     /// Opens the disk for a store, as often as it wants; a dead one no more.
@@ -153,11 +146,7 @@ impl SimDisk {
 
     fn alive(&self) -> Result<MutexGuard<'_, State>> {
         let state = self.lock();
-        if state.dead {
-            Err(Error::other("power was lost"))
-        } else {
-            Ok(state)
-        }
+        if state.dead { Err(Error::other("power was lost")) } else { Ok(state) }
     }
 
     /// Counts a mutating call, waits where the disk is held, and makes the call fail where it must.
@@ -281,11 +270,7 @@ fn some_whole_writes(state: &State, rng: &mut Rng) -> Vec<u8> {
             Pending::Length(len) => image.resize(*len, 0),
             Pending::Write(at, bytes) => {
                 let torn = nth == last && rng.chance(50);
-                let len = if torn {
-                    rng.below(bytes.len())
-                } else {
-                    bytes.len()
-                };
+                let len = if torn { rng.below(bytes.len()) } else { bytes.len() };
                 put(&mut image, *at, &bytes[..len]);
             }
         }
@@ -321,11 +306,7 @@ fn any_version_of_any_sector(state: &State, rng: &mut Rng) -> Vec<u8> {
     let kept_of_100 = 2 + u32::try_from(rng.below(97)).unwrap();
     for (sector, versions) in versions {
         if rng.chance(kept_of_100) {
-            put(
-                &mut image,
-                sector * SECTOR_BYTES,
-                rng.pick::<Vec<u8>>(&versions),
-            );
+            put(&mut image, sector * SECTOR_BYTES, rng.pick::<Vec<u8>>(&versions));
         }
     }
     image
