@@ -1,0 +1,93 @@
+//! What can be typed: flags that every verb takes, and the list of verbs.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::verbs::{
+    append, branches, compact, completions, context, export, fork, import, label, log, man, rewind,
+    sessions, show, stats, switch, tree, undo, verify,
+};
+
+/// An append-only store for agent sessions: every branch, every rewind, the context at each head.
+#[derive(Debug, Parser)]
+#[command(name = "treering", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = AFTER)]
+pub(crate) struct Args {
+    /// The store's file [default: store.redb in the platform's data folder]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TREERING_STORE",
+        hide_env_values = true
+    )]
+    pub(crate) store: Option<PathBuf>,
+    /// Print JSON: one object, or one per line for lists
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print control and bidirectional characters of texts as they are
+    #[arg(long, global = true)]
+    pub(crate) raw: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const AFTER: &str = "\
+SESSION is a name or a unique prefix of one. ENTRY is an id or a unique prefix of one, an alias, a
+branch or a label.
+
+Exit codes: 0 ok, 1 a check failed, 2 usage, 3 not found, 4 conflict, 5 locked, 6 corrupt, 7 other
+format, 8 storage, 9 provider.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Import sessions of other tools; a second time only what is new
+    Import(import::Args),
+    /// Write a session as the files it came from, byte for byte
+    Export(export::Args),
+    /// List sessions
+    Sessions(sessions::Args),
+    /// Print the active path, root to head
+    Log(log::Args),
+    /// Draw all entries of a session as a graph, linear runs folded
+    Tree(tree::Args),
+    /// Print one entry in full
+    Show(show::Args),
+    /// List the branches of a session
+    Branches(branches::Args),
+    /// Print counts and sizes of the store
+    Stats(stats::Args),
+    /// Print what a model is given at a head
+    Context(context::Args),
+    /// Put a summary in the place of the older part of the context
+    Compact(compact::Args),
+    /// Append an entry to the active branch; the first one creates the session
+    Append(append::Args),
+    /// Move the active branch to another entry; nothing is removed
+    Rewind(rewind::Args),
+    /// Bind a new branch, or a new session, to an entry; nothing is copied
+    Fork(fork::Args),
+    /// Make another branch active
+    Switch(switch::Args),
+    /// Name an entry
+    Label(label::Args),
+    /// Take back the newest move of heads; entries stay
+    Undo(undo::Args),
+    /// Recompute everything that can be recomputed and report every contradiction
+    Verify(verify::Args),
+    /// Print completions for a shell
+    Completions(completions::Args),
+    /// Print the manual page
+    Man(man::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_parser_contradicts_itself_nowhere() {
+        super::Args::command().debug_assert();
+    }
+}

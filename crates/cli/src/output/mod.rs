@@ -1,0 +1,130 @@
+//! What reaches the terminal or the pipe: JSON lines or human text, coloured only on a terminal,
+//! with every foreign text made harmless first. Never decides what is said.
+
+pub(crate) mod graph;
+pub(crate) mod progress;
+pub(crate) mod table;
+pub(crate) mod text;
+pub(crate) mod time;
+
+use std::io::{self, BufWriter, Write};
+
+use anstream::{AutoStream, ColorChoice};
+use owo_colors::{OwoColorize, Style};
+use serde::Serialize;
+
+/// Columns where nobody says how many there are.
+const DEFAULT_WIDTH: usize = 100;
+const MIN_WIDTH: usize = 40;
+
+/// Standard output.
+pub(crate) struct Out {
+    writer: Box<dyn Write + Send>,
+    json: bool,
+    raw: bool,
+    colour: bool,
+    width: usize,
+}
+
+impl Out {
+    /// Standard output as the flags and the terminal want it.
+    pub(crate) fn stdout(json: bool, raw: bool) -> Self {
+        let stdout = io::stdout();
+        let choice = AutoStream::choice(&stdout);
+        let colour = choice != ColorChoice::Never && !json;
+        // Without colour nothing of ours needs stripping, and what is asked for raw stays so.
+        let choice = if colour { choice } else { ColorChoice::AlwaysAnsi };
+        let size = terminal_size::terminal_size_of(&stdout);
+        let width = size.map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0));
+        Self {
+            writer: Box::new(BufWriter::new(AutoStream::new(stdout, choice))),
+            json,
+            raw,
+            colour,
+            width: width.max(MIN_WIDTH),
+        }
+    }
+
+    /// Whether programs read this.
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Columns of the terminal.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// One JSON object on a line of its own.
+    pub(crate) fn object(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let line = if self.raw { serde_json::to_string(value)? } else { text::json(value)? };
+        self.line(line)
+    }
+
+    /// One line of human text.
+    pub(crate) fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
+        self.writer.write_all(text.as_ref().as_bytes())?;
+        self.writer.write_all(b"\n")
+    }
+
+    /// For bytes that go out as they are.
+    pub(crate) fn verbatim(&mut self) -> &mut (dyn Write + Send) {
+        &mut self.writer
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+
+    /// `text` in a style, where there is colour.
+    pub(crate) fn paint(&self, text: &str, style: Style) -> String {
+        if self.colour { text.style(style).to_string() } else { text.to_owned() }
+    }
+
+    /// Foreign text of many lines, harmless unless raw text was asked for.
+    pub(crate) fn foreign(&self, text: &str) -> String {
+        if self.raw { text.to_owned() } else { text::escape(text) }
+    }
+
+    /// The beginning of a foreign text on one line of at most `width` columns.
+    pub(crate) fn clipped(&self, text: &str, width: usize) -> String {
+        text::one_line(text, width, self.raw)
+    }
+}
+
+#[cfg(test)]
+impl Out {
+    /// What `print` writes as human text without colour, `width` columns wide.
+    pub(crate) fn written(width: usize, print: impl FnOnce(&mut Self) -> io::Result<()>) -> String {
+        struct Shared(std::sync::mpsc::Sender<Vec<u8>>);
+        impl Write for Shared {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.send(bytes.to_owned()).map_err(io::Error::other)?;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (sender, written) = std::sync::mpsc::channel();
+        let writer = Box::new(Shared(sender));
+        let mut out = Self { writer, json: false, raw: false, colour: false, width };
+        print(&mut out).unwrap();
+        drop(out);
+        String::from_utf8(written.iter().flatten().collect()).unwrap()
+    }
+}
+
+/// The few styles there are.
+pub(crate) mod style {
+    use owo_colors::Style;
+
+    pub(crate) const PLAIN: Style = Style::new();
+    pub(crate) const DIM: Style = Style::new().dimmed();
+    pub(crate) const BOLD: Style = Style::new().bold();
+    pub(crate) const ID: Style = Style::new().blue();
+    pub(crate) const BRANCH: Style = Style::new().green().bold();
+    pub(crate) const LABEL: Style = Style::new().yellow();
+    pub(crate) const SUMMARY: Style = Style::new().magenta();
+    pub(crate) const BAD: Style = Style::new().red().bold();
+}

@@ -1,0 +1,51 @@
+//! One file per verb: what it takes, which calls it makes, what it prints.
+
+pub(crate) mod append;
+pub(crate) mod branches;
+pub(crate) mod compact;
+pub(crate) mod completions;
+pub(crate) mod context;
+pub(crate) mod export;
+pub(crate) mod fork;
+pub(crate) mod import;
+pub(crate) mod label;
+pub(crate) mod log;
+pub(crate) mod man;
+pub(crate) mod moved;
+pub(crate) mod rewind;
+pub(crate) mod sessions;
+pub(crate) mod show;
+pub(crate) mod stats;
+pub(crate) mod switch;
+pub(crate) mod tree;
+pub(crate) mod undo;
+pub(crate) mod verify;
+
+use crate::app::App;
+use crate::args::Verb;
+use crate::failure::Result;
+
+/// Runs one verb to its end.
+pub(crate) async fn run(app: &mut App, verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Import(args) => import::run(app, args).await,
+        Verb::Export(args) => export::run(app, &args).await,
+        Verb::Sessions(args) => sessions::run(app, &args).await,
+        Verb::Log(args) => log::run(app, &args).await,
+        Verb::Tree(args) => tree::run(app, &args).await,
+        Verb::Show(args) => show::run(app, &args).await,
+        Verb::Branches(args) => branches::run(app, &args).await,
+        Verb::Stats(args) => stats::run(app, &args).await,
+        Verb::Context(args) => context::run(app, &args).await,
+        Verb::Compact(args) => compact::run(app, &args).await,
+        Verb::Append(args) => append::run(app, args).await,
+        Verb::Rewind(args) => rewind::run(app, &args).await,
+        Verb::Fork(args) => fork::run(app, &args).await,
+        Verb::Switch(args) => switch::run(app, &args).await,
+        Verb::Label(args) => label::run(app, &args).await,
+        Verb::Undo(args) => undo::run(app, &args).await,
+        Verb::Verify(args) => verify::run(app, &args).await,
+        Verb::Completions(args) => completions::run(app, &args),
+        Verb::Man(args) => man::run(app, &args),
+    }
+}

@@ -1,0 +1,122 @@
+//! `show ENTRY`: one entry in full.
+
+use serde::Serialize;
+use serde_json::Value;
+use treering_tree::{Error, Id, Kind, Store, Stored};
+
+use crate::app::App;
+use crate::failure::Result;
+use crate::output::style;
+use crate::output::text::counted;
+use crate::output::time;
+use crate::read;
+use crate::resolve;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    entry: String,
+    /// Take ENTRY for an alias, branch or label of this session
+    #[arg(long, value_name = "SESSION")]
+    session: Option<String>,
+    /// Print the body alone, byte for byte
+    #[arg(long)]
+    body: bool,
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    id: Id,
+    parent: Option<Id>,
+    kind: Kind,
+    at: String,
+    alias: Option<&'a str>,
+    slot: Option<&'a str>,
+    target: Option<Id>,
+    calls: &'a [String],
+    answers: &'a [String],
+    depth: u64,
+    turn: u64,
+    tokens: u32,
+    /// Format of the body; null once erased.
+    format: Option<&'a str>,
+    bytes: usize,
+    text: String,
+    /// What made a summary.
+    made_by: Option<Value>,
+}
+
+pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
+    let store = app.store()?;
+    let id = match &args.session {
+        None => resolve::entry_anywhere(&store, &args.entry).await?,
+        Some(name) => {
+            let session = resolve::session(&store, &app.sources, name).await?;
+            resolve::entry(&session, &args.entry).await?
+        }
+    };
+    let stored = fetch(&*store, id).await?;
+    let body = stored.entry.body();
+    if args.body {
+        return Ok(app.out.verbatim().write_all(body.map_or(&[], |body| &body.bytes))?);
+    }
+    let object = object(&stored);
+    if app.out.json() { Ok(app.out.object(&object)?) } else { print(app, &object) }
+}
+
+/// One entry that must be there.
+pub(crate) async fn fetch(store: &dyn Store, id: Id) -> Result<Stored> {
+    let found = store.entries(&[id]).await?.pop().flatten();
+    found.ok_or_else(|| Error::no_entry(&id).into())
+}
+
+fn object(stored: &Stored) -> Object<'_> {
+    let envelope = stored.entry.envelope();
+    let body = stored.entry.body();
+    Object {
+        id: stored.place.id,
+        parent: envelope.parent,
+        kind: envelope.kind,
+        at: time::rfc3339(envelope.at_ms),
+        alias: envelope.alias.as_deref(),
+        slot: envelope.slot.as_deref(),
+        target: envelope.target,
+        calls: &envelope.calls,
+        answers: &envelope.answers,
+        depth: stored.place.depth,
+        turn: stored.place.turn,
+        tokens: stored.place.tokens,
+        format: body.map(|body| body.format.as_str()),
+        bytes: body.map_or(0, |body| body.bytes.len()),
+        text: read::text(stored),
+        made_by: read::made_by(stored),
+    }
+}
+
+fn print(app: &mut App, object: &Object<'_>) -> Result<()> {
+    let id = |id: Option<Id>| id.map(|id| id.to_string());
+    let size = counted(object.bytes as u64, "byte", "bytes");
+    let facts = [
+        ("entry", id(Some(object.id))),
+        ("parent", id(object.parent)),
+        ("target", id(object.target)),
+        ("kind", Some(object.kind.name().to_owned())),
+        ("slot", object.slot.map(str::to_owned)),
+        ("alias", object.alias.map(str::to_owned)),
+        ("calls", (!object.calls.is_empty()).then(|| object.calls.join(" "))),
+        ("answers", (!object.answers.is_empty()).then(|| object.answers.join(" "))),
+        ("at", Some(object.at.clone())),
+        ("place", Some(format!("depth {}, turn {}", object.depth, object.turn))),
+        ("size", Some(format!("{size}, {}", counted(u64::from(object.tokens), "token", "tokens")))),
+        ("format", Some(object.format.unwrap_or("erased").to_owned())),
+        ("made by", object.made_by.as_ref().map(Value::to_string)),
+    ];
+    for (name, fact) in facts.into_iter().filter_map(|(name, fact)| Some((name, fact?))) {
+        let name = app.out.paint(&format!("{name:9}"), style::DIM);
+        app.out.line(format!("{name}{}", app.out.foreign(&fact)))?;
+    }
+    if !object.text.is_empty() {
+        app.out.line("")?;
+        app.out.line(app.out.foreign(object.text.trim_end()))?;
+    }
+    Ok(())
+}
