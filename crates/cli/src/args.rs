@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::verbs::{
-    append, branches, compact, completions, context, export, fork, import, label, log, man, rewind,
-    sessions, show, stats, switch, tree, undo, verify,
+    append, branches, compact, completions, context, demo, export, fork, import, label, log, man,
+    rewind, sessions, show, stats, switch, tree, undo, verify,
 };
 
 /// An append-only store for agent sessions: every branch, every rewind, the context at each head.
@@ -47,6 +47,8 @@ pub(crate) enum Verb {
     /// Write a session as the files it came from, byte for byte
     Export(export::Args),
     /// List sessions
+    /// Show on a bundled session what this is about
+    Demo(demo::Args),
     Sessions(sessions::Args),
     /// Print the active path, root to head
     Log(log::Args),

@@ -3,6 +3,7 @@
 mod app;
 mod args;
 mod defaults;
+mod demo;
 mod failure;
 mod fold;
 mod open;

@@ -118,6 +118,7 @@ impl Out {
 /// The few styles there are.
 pub(crate) mod style {
     use owo_colors::Style;
+    use treering_tree::context::Source;
 
     pub(crate) const PLAIN: Style = Style::new();
     pub(crate) const DIM: Style = Style::new().dimmed();
@@ -126,5 +127,15 @@ pub(crate) mod style {
     pub(crate) const BRANCH: Style = Style::new().green().bold();
     pub(crate) const LABEL: Style = Style::new().yellow();
     pub(crate) const SUMMARY: Style = Style::new().magenta();
+    /// The style of a part of a context.
+    pub(crate) const fn of_source(source: Source) -> Style {
+        match source {
+            Source::Pin => LABEL,
+            Source::Summary => SUMMARY,
+            Source::Kept => ID,
+            Source::Later => PLAIN,
+        }
+    }
+
     pub(crate) const BAD: Style = Style::new().red().bold();
 }

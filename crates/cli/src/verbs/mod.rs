@@ -5,6 +5,7 @@ pub(crate) mod branches;
 pub(crate) mod compact;
 pub(crate) mod completions;
 pub(crate) mod context;
+pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod fork;
 pub(crate) mod import;
@@ -28,6 +29,7 @@ use crate::failure::Result;
 /// Runs one verb to its end.
 pub(crate) async fn run(app: &mut App, verb: Verb) -> Result<()> {
     match verb {
+        Verb::Demo(args) => demo::run(app, &args).await,
         Verb::Import(args) => import::run(app, args).await,
         Verb::Export(args) => export::run(app, &args).await,
         Verb::Sessions(args) => sessions::run(app, &args).await,
