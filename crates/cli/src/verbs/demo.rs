@@ -160,11 +160,12 @@ fn summary(out: &mut Out, context: &Context) -> Result<()> {
         return Ok(());
     };
     let text = read::plain_text(&read::item(item));
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let margin = out.paint("\u{2502} ", style::SUMMARY);
-    for line in text.lines().filter(|line| !line.trim().is_empty()).take(SUMMARY_LINES) {
+    for line in lines.iter().take(SUMMARY_LINES) {
         let line = out.clipped(line, out.width().saturating_sub(2));
         out.line(format!("{margin}{line}"))?;
     }
-    let left = text.lines().count().saturating_sub(SUMMARY_LINES);
-    Ok(out.line(format!("{margin}({left} more lines)"))?)
+    let more = lines.len().saturating_sub(SUMMARY_LINES);
+    Ok(out.line(format!("{margin}(and {})", counted(more as u64, "more line", "more lines")))?)
 }
