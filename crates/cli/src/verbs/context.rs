@@ -1,7 +1,7 @@
 //! `context SESSION`: what a model is given at a head.
 
 use serde::Serialize;
-use treering_tree::context::{Item, Source};
+use treering_tree::context::{Form, Item, Source};
 use treering_tree::{Context, Id, Role};
 
 use crate::app::App;
@@ -35,6 +35,9 @@ struct Row {
     source: Source,
     tokens: u32,
     text: String,
+    /// Calls of this entry that never got a result: the model is shown an "interrupted" one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    interrupted: Vec<String>,
 }
 
 pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
@@ -45,7 +48,7 @@ pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
         None => session.context().await?,
     };
     let Context { head, tokens, items } = context;
-    let items: Vec<Row> = items.iter().map(row).collect();
+    let items = rows(&items);
     let object = Object { head, tokens, items };
     if app.out.json() {
         Ok(app.out.object(&object)?)
@@ -54,15 +57,28 @@ pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
     }
 }
 
-fn row(item: &Item) -> Row {
-    let message = read::item(item);
-    Row {
-        id: item.stored.place.id,
-        role: message.role,
-        source: item.source,
-        tokens: read::item_tokens(item),
-        text: read::plain_text(&message),
+/// One row for each entry; what closes an interrupted call belongs to the entry that made it.
+fn rows(items: &[Item]) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::with_capacity(items.len());
+    for item in items {
+        let id = item.stored.place.id;
+        if let Form::Interrupted { call } = &item.form {
+            if let Some(caller) = rows.iter_mut().rev().find(|row| row.id == id) {
+                caller.interrupted.push(call.clone());
+            }
+            continue;
+        }
+        let message = read::item(item);
+        rows.push(Row {
+            id,
+            role: message.role,
+            source: item.source,
+            tokens: item.stored.place.tokens,
+            text: read::plain_text(&message),
+            interrupted: Vec::new(),
+        });
     }
+    rows
 }
 
 fn print(out: &mut Out, session: &str, object: &Object) -> Result<()> {
@@ -84,11 +100,15 @@ fn print(out: &mut Out, session: &str, object: &Object) -> Result<()> {
 }
 
 fn cells(row: &Row) -> [String; 5] {
+    let interrupted = match row.interrupted.len() as u64 {
+        0 => String::new(),
+        calls => format!("[{} interrupted] ", counted(calls, "call", "calls")),
+    };
     [
         name(&row.source),
         name(&row.role),
         count(u64::from(row.tokens)),
         row.id.short(),
-        row.text.clone(),
+        interrupted + &row.text,
     ]
 }

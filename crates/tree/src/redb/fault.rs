@@ -5,6 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::{Error, Result};
 
+/// What is corrupt where redb itself met damage, beside entries that hash to another id.
+pub(super) const STORE_FILE: &str = "store file";
+
+/// Whether redb itself met damage.
+pub(super) fn is_damage(error: &Error) -> bool {
+    matches!(error, Error::Corrupt { what: STORE_FILE, .. })
+}
+
 /// Our own error, or one of redb's, before it leaves this folder.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -41,7 +49,7 @@ impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Ours(error) => error,
-            Fault::Redb(redb::Error::Corrupted(detail)) => Self::corrupt("store file", detail),
+            Fault::Redb(redb::Error::Corrupted(detail)) => Self::corrupt(STORE_FILE, detail),
             Fault::Redb(cause) => {
                 Self::Storage { detail: cause.to_string(), source: Some(Box::new(cause)) }
             }
@@ -56,7 +64,7 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T> {
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(Error::corrupt("store file", format!("redb gave up: {}", text.unwrap_or_default())))
+            Err(Error::corrupt(STORE_FILE, format!("redb gave up: {}", text.unwrap_or_default())))
         }
     }
 }

@@ -4,6 +4,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, StorageBackend};
@@ -15,6 +17,9 @@ use super::tables::{Counters, FORMAT, Identity, WriteTables};
 use crate::error::{Error, Result};
 use crate::sources::Sources;
 
+/// Bytes of pages kept while a store is created.
+const CREATING_BYTES: usize = 1 << 20;
+
 /// Where the bytes of a store are.
 #[derive(Clone)]
 pub(super) enum Place {
@@ -23,15 +28,16 @@ pub(super) enum Place {
     /// In memory, gone with the handle.
     Memory,
     /// Wherever the backends of this factory keep them: each call opens the same bytes again.
-    Custom(std::sync::Arc<BackendFactory>),
+    Custom(Arc<BackendFactory>),
 }
 
 /// Makes a backend over the same bytes, each time it is called.
 pub type BackendFactory = dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send + Sync;
 
-/// Opens the database, which is created where there is none.
-pub(super) fn open(place: &Place, options: &Options) -> Result<Database> {
-    let (cache_bytes, sources) = (options.cache_bytes, &options.sources);
+/// Opens the database, which is created where there is none. `switch` cuts it off later.
+pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<Database> {
+    let sources = &options.sources;
+    let open = |backend| database(backend, options.cache_bytes, switch.clone());
     match place {
         Place::File(path) => {
             if !exists(path)? {
@@ -41,17 +47,14 @@ pub(super) fn open(place: &Place, options: &Options) -> Result<Database> {
             let backend = guarded(|| Ok(FileBackend::new(file)?))?;
             let backend: Box<dyn StorageBackend> =
                 if options.write_ahead { Box::new(Ahead::new(backend)) } else { Box::new(backend) };
-            database(backend, cache_bytes).map_err(|error| locked(error, path))
+            open(backend).map_err(|error| locked(error, path))
         }
-        Place::Memory => fresh(Box::new(InMemoryBackend::new()), cache_bytes, sources),
+        Place::Memory => fresh(open(Box::new(InMemoryBackend::new()))?, sources),
         Place::Custom(factory) => {
             let backend = factory().map_err(|cause| storage("opening the backend", cause))?;
             let is_new = backend.len().map_err(|cause| storage("reading the length", cause))? == 0;
-            if is_new {
-                fresh(backend, cache_bytes, sources)
-            } else {
-                database(backend, cache_bytes)
-            }
+            let database = open(backend)?;
+            if is_new { fresh(database, sources) } else { Ok(database) }
         }
     }
 }
@@ -88,7 +91,8 @@ fn create(path: &Path, sources: &Sources) -> Result<()> {
         let file = options.open(&temporary).map_err(|cause| storage(&doing("creating"), cause))?;
         let synced = file.try_clone().map_err(|cause| storage(&doing("creating"), cause))?;
         let backend = guarded(|| Ok(FileBackend::new(file)?))?;
-        drop(fresh(Box::new(backend), 1 << 20, sources)?);
+        let database = database(Box::new(backend), CREATING_BYTES, Switch::default())?;
+        drop(fresh(database, sources)?);
         synced.sync_all().map_err(|cause| storage(&doing("syncing"), cause))?;
         // A link fails where the name is taken: of two creators one wins, and the other opens that.
         match fs::hard_link(&temporary, path) {
@@ -110,19 +114,17 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(parent.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
 }
 
-fn database(backend: Box<dyn StorageBackend>, cache_bytes: usize) -> Result<Database> {
-    guarded(|| {
-        Ok(Builder::new().set_cache_size(cache_bytes).create_with_backend(Boxed(backend))?)
-    })
-}
-
-/// A new database with an identity and all tables, durable when this returns.
-fn fresh(
+fn database(
     backend: Box<dyn StorageBackend>,
     cache_bytes: usize,
-    sources: &Sources,
+    switch: Switch,
 ) -> Result<Database> {
-    let database = database(backend, cache_bytes)?;
+    let backend = Switched(backend, switch);
+    guarded(|| Ok(Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)?))
+}
+
+/// Gives a new database an identity and all tables, durable when this returns.
+fn fresh(database: Database, sources: &Sources) -> Result<Database> {
     let mut identity =
         Identity { format: FORMAT, epoch: [0; 16], secret: [0; 32], created_ms: sources.now_ms() };
     sources.fill(&mut identity.epoch);
@@ -171,14 +173,41 @@ pub(super) fn storage(doing: &str, cause: io::Error) -> Error {
     Error::Storage { detail: format!("{doing}: {cause}"), source: Some(Box::new(cause)) }
 }
 
-/// redb wants a type of its own; a box of any backend is one.
+/// Cuts a database off from its bytes.
+///
+/// redb commits once more when it is closed. Over damaged pages that commit can panic twice and take the
+/// process with it, and it can make damage worse: a handle that met damage is cut off before it closes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Switch(Arc<AtomicBool>);
+
+impl Switch {
+    pub(super) fn cut(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.0.load(Ordering::Acquire) {
+            return Err(io::Error::other("cut off after damage was met"));
+        }
+        Ok(())
+    }
+}
+
+/// Any backend, behind a switch.
 #[derive(Debug)]
-struct Boxed(Box<dyn StorageBackend>);
+struct Switched(Box<dyn StorageBackend>, Switch);
 
 macro_rules! delegate {
     ($($name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {
-        impl StorageBackend for Boxed {
-            $(fn $name(&self, $($arg: $type),*) -> $result { self.0.$name($($arg),*) })*
+        impl StorageBackend for Switched {
+            $(fn $name(&self, $($arg: $type),*) -> $result {
+                self.1.check()?;
+                self.0.$name($($arg),*)
+            })*
+
+            fn close(&self) -> io::Result<()> {
+                self.0.close()
+            }
         }
     };
 }
@@ -190,7 +219,6 @@ delegate! {
     set_len(len: u64) -> io::Result<()>;
     sync_data() -> io::Result<()>;
     write(offset: u64, data: &[u8]) -> io::Result<()>;
-    close() -> io::Result<()>;
     try_lock_range(start: Edge, end: Edge) -> Locking<bool>;
     try_lock_shared_range(start: Edge, end: Edge) -> Locking<bool>;
     lock_range(start: Edge, end: Edge) -> Locking<()>;

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use redb::ReadableTable;
 
 use super::fault::Fault;
-use super::tables::{IndexKey, ReadTables, WriteTables, id_hash, index_key, number_in};
+use super::tables::{IndexKey, ReadTables, WriteTables, id_hash, index_key, number_in, read_place};
 use crate::error::Result;
 use crate::place::{Number, Place};
 
@@ -140,8 +140,11 @@ impl Index {
         let live = Generation::default();
         let mut gathered = 0;
         for row in tables.places.range(indexed..)? {
-            let (number, _) = row?;
-            live.insert(&tables.place_at(number.value())?);
+            let (number, bytes) = row?;
+            // A damaged place costs its own entry, not the store; `verify` names it.
+            if let Ok(place) = read_place(number.value(), bytes.value()) {
+                live.insert(&place);
+            }
             gathered += 1;
         }
         let view = View { generations: vec![Arc::new(live)] };

@@ -24,7 +24,7 @@ mod writer;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -143,11 +143,15 @@ struct Open {
     /// Counts commits; a snapshot taken under the present count is still the newest state.
     version: AtomicU64,
     latest: RwLock<Option<(u64, Arc<Snapshot>)>>,
+    /// Whether redb has met damage: reads go on, writes do not.
+    damaged: AtomicBool,
+    switch: file::Switch,
 }
 
 impl Open {
     fn new(place: &file::Place, options: &Options) -> Result<(Self, Counters, Merging)> {
-        let database = file::open(place, options)?;
+        let switch = file::Switch::default();
+        let database = file::open(place, options, &switch)?;
         let (identity, counters, (index, merging)) = guarded(|| {
             use redb::ReadableDatabase;
             let txn = database.begin_read()?;
@@ -156,10 +160,12 @@ impl Open {
             let counters = tables.counters()?;
             let index = Index::recover(&tables, counters.indexed)?;
             Ok((identity, counters, index))
-        })?;
+        })
+        .inspect_err(|_| switch.cut())?;
         let caches = Arc::new(Caches::new(options.entry_cache_bytes));
         let (version, latest) = (AtomicU64::new(0), RwLock::new(None));
-        let open = Self { database, index, identity, caches, version, latest };
+        let damaged = AtomicBool::new(false);
+        let open = Self { database, index, identity, caches, version, latest, damaged, switch };
         Ok((open, counters, merging))
     }
 
@@ -178,6 +184,26 @@ impl Open {
         Ok(snapshot)
     }
 
+    /// Runs a call into redb and remembers damage that it met.
+    fn guarded<T>(&self, call: impl FnOnce() -> Result<T, fault::Fault>) -> Result<T> {
+        guarded(call).inspect_err(|error| {
+            if fault::is_damage(error) {
+                self.damaged.store(true, Ordering::Release);
+            }
+        })
+    }
+
+    /// Refuses to write over damage: redb cannot, and it would make it worse.
+    fn check_writable(&self) -> Result<()> {
+        if self.damaged.load(Ordering::Acquire) {
+            return Err(Error::corrupt(
+                fault::STORE_FILE,
+                "damage was met; nothing is written to it",
+            ));
+        }
+        Ok(())
+    }
+
     /// Called after each commit, before anybody is told of it.
     fn committed(&self, appended: Vec<Stored>) {
         for stored in appended {
@@ -186,6 +212,14 @@ impl Open {
         self.version.fetch_add(1, Ordering::Release);
         // Lets go of the pages that the older state holds.
         *self.latest.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.damaged.load(Ordering::Acquire) {
+            self.switch.cut();
+        }
     }
 }
 
@@ -297,7 +331,7 @@ impl RedbStore {
 
     fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T, fault::Fault>) -> Result<T> {
         let open = self.shared.open()?;
-        guarded(|| read(&*open.snapshot()?))
+        open.guarded(|| read(&*open.snapshot()?))
     }
 }
 
@@ -405,7 +439,7 @@ impl Store for RedbStore {
     async fn verify(&self) -> Result<Report> {
         let open = self.shared.open()?;
         // What is on the disk counts, not what was read from it before.
-        guarded(|| check::verify(&Snapshot::take(&open, Arc::new(Caches::new(0)))?))
+        open.guarded(|| check::verify(&Snapshot::take(&open, Arc::new(Caches::new(0)))?))
     }
 
     async fn stats(&self) -> Result<Stats> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apply::{Applier, Prepared};
-use super::fault::guarded;
+use super::fault::{guarded, is_damage};
 use super::index::Merging;
 use super::queue::{Caps, Taken};
 use super::sessions::Sessions;
@@ -84,7 +84,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                tracing::error!(kind = ?error.kind(), "commit failed; reopening the store");
+                tracing::error!(kind = ?error.kind(), "commit failed");
                 // Before the answers: a caller that reads after its error then sees what became of it.
                 self.reopen(&error);
                 for (_, caller, _) in changes {
@@ -103,10 +103,11 @@ impl Writer {
         changes: impl Iterator<Item = &'c Prepared>,
     ) -> Result<Vec<Result<Committed>>> {
         let open = self.shared.open()?;
+        open.check_writable()?;
         let counters = self.counters.clone();
         let durability = self.shared.options.durability;
         let (merging, sessions) = (&mut self.merging, &mut self.sessions);
-        let applied = guarded(|| {
+        let applied = open.guarded(|| {
             let mut txn = open.database.begin_write()?;
             match durability {
                 Durability::TwoPhase => txn.set_two_phase_commit(true),
@@ -147,7 +148,7 @@ impl Writer {
 
     fn checkpoint_or_reopen(&mut self) {
         if let Err(error) = self.checkpoint() {
-            tracing::error!(kind = ?error.kind(), "checkpoint failed; reopening the store");
+            tracing::error!(kind = ?error.kind(), "checkpoint failed");
             self.reopen(&error);
         }
     }
@@ -156,10 +157,11 @@ impl Writer {
     /// milliseconds instead of reading the whole file. Goes on with a merge that is under way.
     fn checkpoint(&mut self) -> Result<()> {
         let open = self.shared.open()?;
+        open.check_writable()?;
         loop {
             let mut counters = self.counters.clone();
             let merging = &mut self.merging;
-            let indexed = guarded(|| {
+            let indexed = open.guarded(|| {
                 let mut txn = open.database.begin_write()?;
                 txn.set_two_phase_commit(true);
                 txn.set_quick_repair(true);
@@ -186,6 +188,11 @@ impl Writer {
 
     /// Closes the handle that failed and opens the store again; stays degraded where that fails.
     fn reopen(&mut self, cause: &Error) {
+        if is_damage(cause) {
+            // Opening it again would not mend it, and what is undamaged can still be read.
+            self.dirty = false;
+            return;
+        }
         let failed = self.shared.set(State::Degraded(cause.to_string()));
         if let State::Open(open) = failed {
             let mut open = Some(open);
