@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use treering_policy::{Policy, SkipReason, should_compact};
-use treering_provider::{Error as ProviderError, Flaw, Summarizer, TokenCounter};
+use treering_provider::{Error as ProviderError, Flaw, Ledger, Summarizer, TokenCounter};
 use treering_tree::{Context, Error as TreeError, Id, Kind, Measure, Session, Store, Summary};
 
 use crate::count::draft_tokens;
@@ -224,7 +224,10 @@ impl Work<'_> {
     ) -> Result<CompactionResult> {
         let Covered { mut job, ids, lifted } = covered;
         job.hint.clone_from(&self.policy.summary_hint);
-        job.budget_tokens = u32::try_from(chosen.summary_tokens).unwrap_or(u32::MAX);
+        // Below its least budget the ledger has nothing to say; whether the result is worth landing is
+        // for the landing to tell.
+        let budget = u32::try_from(chosen.summary_tokens).unwrap_or(u32::MAX);
+        job.budget_tokens = budget.max(Ledger::MIN_BUDGET_TOKENS);
         let summarized_count = job.entries.len() as u64;
         let body = self.summarize(job).await?.body();
         let tokens = draft_tokens(&*self.compactor.counter, Kind::Compaction, &body);
