@@ -53,3 +53,8 @@ pub use coverage::{Coverage, coverage};
 pub use error::{Error, ErrorKind, Result};
 pub use run::{CompactionResult, Compactor, RunOptions};
 pub use treering_policy::SkipReason;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
