@@ -171,7 +171,8 @@ async fn rewind_fork_switch_and_undo(store: Arc<dyn Store>) {
     assert_eq!(replayed(&one).await, ids);
     let taken = one.fork_branch("old", ids[0]).await.unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::Conflict);
-    one.switch("main").await.unwrap();
+    let switched = one.switch("main").await.unwrap();
+    assert_eq!((switched.branch.as_str(), switched.head), ("main", Some(other)));
     assert_eq!(one.head().await.unwrap(), Some(other));
     let fork = one.fork_session("two", ids[3]).await.unwrap();
     assert_eq!(replayed(&fork).await, ids[..4]);

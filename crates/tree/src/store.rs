@@ -253,9 +253,9 @@ pub struct Committed {
     pub ids: Vec<Id>,
     /// How many of them are new.
     pub added: usize,
-    /// The branch of the first move (the active one where there is none) and its head afterwards.
+    /// The branch of the first move; where nothing moves, the branch that is active afterwards.
     pub branch: String,
-    /// Head of that branch.
+    /// Head of that branch afterwards.
     pub head: Option<Id>,
     /// Number of the journal row; `None` for a retry.
     pub journal: Option<u64>,

@@ -198,7 +198,13 @@ impl Applier<'_, '_> {
         let (branch, head) = match (moves.first(), heads.first()) {
             (Some((moved, _)), _) => (moved.branch.clone(), moved.to),
             (None, Some((branch, _, head))) => (branch.clone(), overlay.id_of(*head)?),
-            (None, None) => (session.active.clone(), overlay.id_of(base)?),
+            (None, None) => match &activated {
+                Some((_, active)) => {
+                    let head = self.tables.head(&session, active)?.flatten();
+                    (active.clone(), overlay.id_of(head)?)
+                }
+                None => (session.active.clone(), overlay.id_of(base)?),
+            },
         };
         let new = overlay.new.into_inner();
         let committed = Committed { ids, added: new.len(), branch, head, journal: None };
