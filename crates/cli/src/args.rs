@@ -46,9 +46,9 @@ pub(crate) enum Verb {
     Import(import::Args),
     /// Write a session as the files it came from, byte for byte
     Export(export::Args),
-    /// List sessions
     /// Show on a bundled session what this is about
     Demo(demo::Args),
+    /// List sessions
     Sessions(sessions::Args),
     /// Print the active path, root to head
     Log(log::Args),
