@@ -6,6 +6,7 @@
 //!             +--> model <---+                   what a store should hold, worked out the slow way
 //!                    +--> compare                a store against the model
 //!   history                                       what many writers saw of one head
+//!   command                                       the command line as a process
 //! ```
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +21,8 @@
 
 #[path = "kit/campaign.rs"]
 pub mod campaign;
+#[path = "kit/command.rs"]
+pub mod command;
 #[path = "kit/compare.rs"]
 pub mod compare;
 #[path = "kit/engines.rs"]

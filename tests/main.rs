@@ -7,8 +7,12 @@
     reason = "the helpers of tests speak by panicking, as tests do"
 )]
 
+/// The command line: what its JSON holds, exit codes, round trips.
+mod cli;
 /// Power loss and failing disks, simulated.
 mod crash;
+/// The demo and the README's transcript of it.
+mod demo;
 /// Heads under many writers.
 mod heads;
 /// A process that is killed.
@@ -17,3 +21,5 @@ mod kill;
 mod model;
 /// Damage to a closed file.
 mod rot;
+/// Real sessions of other tools through the command line.
+mod samples;
