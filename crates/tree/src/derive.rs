@@ -51,7 +51,7 @@ pub(crate) fn needs_target(kind: Kind) -> bool {
     matches!(kind, Kind::Compaction | Kind::Pin | Kind::Unpin)
 }
 
-/// The place of an entry under `parent`. O(log n), and for a compaction O(pins · log n) more.
+/// The place of an entry under `parent`. O(log n), and for a compaction O(pins * log n) more.
 ///
 /// # Errors
 /// `Invalid` or `Conflict` where the entry breaks a rule of its path.

@@ -1,8 +1,8 @@
 //! The tree of an agent session.
 //!
 //! ```text
-//!   root ── user ── assistant ── tool result ── assistant ── user ── ...   <- main, the active branch
-//!                        └── user ── assistant                             <- what was rewound, kept
+//!   root -- user -- assistant -- tool result -- assistant -- user -- ...   <- main, the active branch
+//!                        +-- user -- assistant                             <- what was rewound, kept
 //! ```
 //!
 //! An [`Entry`] is immutable, addressed by its content, and has one parent. A branch is a name for one
