@@ -13,6 +13,8 @@ mod cli;
 mod crash;
 /// The demo and the README's transcript of it.
 mod demo;
+/// The ids of the format's document, by a script in another language.
+mod golden;
 /// Heads under many writers.
 mod heads;
 /// A process that is killed.
@@ -23,3 +25,5 @@ mod model;
 mod rot;
 /// Real sessions of other tools through the command line.
 mod samples;
+/// Rules of the house that no compiler checks.
+mod tidy;

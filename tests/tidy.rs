@@ -1,0 +1,153 @@
+//! Rules of the house that no compiler checks: who may use whom, which file alone knows what, and that
+//! what is written down is there.
+
+use std::path::{Path, PathBuf};
+
+use tests::command::ROOT;
+
+/// Which crates of the workspace a crate may depend on. Arrows point down only.
+const EDGES: [(&str, &[&str]); 7] = [
+    ("tree", &[]),
+    ("policy", &["tree"]),
+    ("provider", &["tree"]),
+    ("interchange", &["tree"]),
+    ("compactor", &["tree", "policy", "provider", "interchange"]),
+    ("cli", &["tree", "policy", "provider", "interchange", "compactor"]),
+    ("bench", &["tree", "policy", "provider", "interchange", "compactor"]),
+];
+
+/// What only one place in the crates may name.
+const ONLY_IN: [(&str, &str); 4] = [
+    ("blake3::", "crates/tree/src/encode.rs"),
+    ("bincode::", "crates/tree/src/encode.rs"),
+    ("TableDefinition", "crates/tree/src/redb/tables.rs"),
+    ("reqwest::", "crates/provider/src/"),
+];
+
+/// What is neither written nor read by us.
+const NOT_OURS: [&str; 3] = ["target", ".git", "node_modules"];
+
+/// All files with an ending under a folder of the repository, as paths from its top.
+fn files(folder: &str, ending: &str) -> Vec<String> {
+    let (mut found, mut folders) = (Vec::new(), vec![PathBuf::from(folder)]);
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(Path::new(ROOT).join(&folder)) else { continue };
+        for entry in entries.map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            let path = folder.join(&name);
+            if entry.file_type().unwrap().is_dir() {
+                if !NOT_OURS.contains(&name.as_str()) {
+                    folders.push(path);
+                }
+            } else if name.ends_with(ending) {
+                found.push(path.to_str().unwrap().trim_start_matches("./").to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(ROOT).join(path))
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The keys of one section of a manifest.
+fn keys(manifest: &str, section: &str) -> Vec<String> {
+    let lines = manifest.lines().skip_while(|line| *line != section).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with('['));
+    let keys = lines.filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    keys.map(|(key, _)| key.trim().split('.').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn crates_use_only_those_below_them() {
+    let manifests = files("crates", "Cargo.toml");
+    assert!(manifests.len() >= EDGES.len(), "{manifests:?}");
+    for manifest in manifests {
+        let name = manifest.split('/').nth(1).unwrap();
+        let edges = EDGES.iter().find(|(from, _)| *from == name);
+        let (_, allowed) = edges.unwrap_or_else(|| panic!("say in EDGES what {name} may use"));
+        for used in keys(&read(&manifest), "[dependencies]") {
+            if let Some(used) = used.strip_prefix("treering-") {
+                assert!(allowed.contains(&used), "{name} must not depend on {used}");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_file_alone_knows_each_outside_thing() {
+    let sources = files("crates", ".rs");
+    for (name, only) in ONLY_IN {
+        for path in
+            sources.iter().filter(|path| path.contains("/src/") && !path.contains("/bench/"))
+        {
+            let source = read(path);
+            let mut code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let names = code.any(|line| line.contains(name));
+            assert!(!names || path.starts_with(only), "{path} names {name}, as only {only} may");
+        }
+    }
+    assert!(read("crates/tree/src/encode.rs").contains("blake3::"), "the rules look at nothing");
+}
+
+#[test]
+fn every_test_file_is_a_module_of_the_one_binary() {
+    let listed = |list: &str, line: String| assert!(read(list).contains(&line), "{list}: {line}");
+    for path in files("tests", ".rs") {
+        let inside = path.strip_prefix("tests/").unwrap();
+        let name = inside.trim_end_matches(".rs");
+        match inside.split_once('/') {
+            None if ["main", "lib", "soak"].contains(&name) => {}
+            None => listed("tests/main.rs", format!("\nmod {name};")),
+            Some(("kit", _)) => listed("tests/lib.rs", format!("#[path = \"{inside}\"]")),
+            Some(("fuzz", _)) => {}
+            Some(_) => panic!("{path} belongs to nothing"),
+        }
+    }
+}
+
+#[test]
+fn every_source_says_what_it_is_in_ascii() {
+    for path in [files("crates", ".rs"), files("tests", ".rs")].concat() {
+        let source = read(&path);
+        assert!(source.starts_with("//! "), "{path} does not begin by saying what it is");
+        let line = source.lines().position(|line| !line.is_ascii());
+        assert_eq!(line, None, "{path}: a line that is not ASCII");
+    }
+}
+
+#[test]
+fn every_link_of_the_documents_leads_somewhere() {
+    let mut documents = files("docs", ".md");
+    documents.extend(files(".", ".md").into_iter().filter(|path| !path.contains('/')));
+    assert!(documents.len() > 5, "{documents:?}");
+    for document in documents {
+        let folder = Path::new(ROOT).join(&document);
+        let folder = folder.parent().unwrap();
+        for link in read(&document).split("](").skip(1) {
+            let target = link.split([')', '#', ' ']).next().unwrap();
+            let is_file = !target.is_empty() && !target.contains("://");
+            assert!(!is_file || folder.join(target).exists(), "{document} links to {target}");
+        }
+    }
+}
+
+#[test]
+fn every_dependency_is_justified() {
+    let reasons = read("docs/decisions/dependencies.md");
+    let rows: Vec<&str> = reasons
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
+        .flat_map(|cell| cell.split(", "))
+        .map(|name| name.split(' ').next().unwrap())
+        .collect();
+    let dependencies = keys(&read("Cargo.toml"), "[workspace.dependencies]");
+    assert!(dependencies.len() > 10, "{dependencies:?}");
+    for name in dependencies {
+        let ours = name.starts_with("treering-");
+        assert!(ours || rows.contains(&name.as_str()), "{name} has no row in dependencies.md");
+    }
+}
