@@ -1,7 +1,8 @@
 //! Heads larger than a summarizer's window: folded chunk by chunk into a running summary, or, where
-//! there are many, chunk by chunk on their own and then together.
+//! there are many chunks, each on its own, several at once, and then together.
 
 use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use treering_tree::{Kind, Message, Part, Role, Summary};
 
@@ -15,6 +16,9 @@ use crate::transcript::{PART_BYTES, clip, transcript};
 const CHUNK_PERCENT: u64 = 70;
 /// Chunks that are folded one into the next; more are summarized on their own first.
 const CHUNKS_IN_A_ROW: usize = 8;
+/// Chunks that are summarized at once, where there are more. Put a [`Limited`](crate::Limited) inside
+/// for servers that want fewer.
+const CHUNKS_AT_ONCE: usize = 4;
 /// How often summaries of chunks are summarized again.
 const LEVELS: usize = 4;
 /// How often a chunk is made smaller because the model says it is too large.
@@ -37,7 +41,7 @@ pub struct Folding<S> {
 
 impl<S: Summarizer> Folding<S> {
     /// `inner`, whose model has this window. The window is the summarizer's own, not the
-    /// session's.
+    /// session's; `u64::MAX` where it is unknown: then overflow errors tell.
     pub fn new(inner: S, window_tokens: u64) -> Self {
         Self { inner, window_tokens }
     }
@@ -49,7 +53,7 @@ impl<S: Summarizer> Summarizer for Folding<S> {
         let mut fold = Fold::new(&self.inner, self.window_tokens, &job);
         let mut entries = job.entries.clone();
         for _ in 0..LEVELS {
-            if fold.chunks(&entries) <= CHUNKS_IN_A_ROW {
+            if fold.chunks(&entries).len() <= CHUNKS_IN_A_ROW {
                 break;
             }
             entries = fold.apart(&entries).await?;
@@ -95,11 +99,12 @@ impl<'j, S: Summarizer> Fold<'j, S> {
         }
     }
 
-    fn chunks(&self, entries: &[JobEntry]) -> usize {
-        let (mut chunks, mut rest) = (0, entries);
+    fn chunks<'e>(&self, entries: &'e [JobEntry]) -> Vec<&'e [JobEntry]> {
+        let (mut chunks, mut rest) = (Vec::new(), entries);
         while !rest.is_empty() {
-            rest = &rest[self.chunk_length(rest)..];
-            chunks += 1;
+            let (chunk, behind) = rest.split_at(self.chunk_length(rest));
+            chunks.push(chunk);
+            rest = behind;
         }
         chunks
     }
@@ -109,77 +114,96 @@ impl<'j, S: Summarizer> Fold<'j, S> {
         let mut running = self.job.previous.clone();
         let mut rest = entries;
         loop {
-            let (summary, length) = self.next(rest, running).await?;
-            rest = &rest[length..];
-            if rest.is_empty() {
+            let (chunk, behind) = rest.split_at(self.chunk_length(rest));
+            let reply = self.inner.summarize(self.part(chunk, running.clone(), behind)).await;
+            let Some(summary) = self.taken(chunk, reply)? else {
+                continue;
+            };
+            if behind.is_empty() {
                 return Ok(summary);
             }
+            rest = behind;
             running = Some(summary);
         }
     }
 
-    /// Each chunk on its own, as an entry of what it said.
+    /// Each chunk on its own, several at once, as an entry of what it said.
     async fn apart(&mut self, entries: &[JobEntry]) -> Result<Vec<JobEntry>> {
         let mut partial = Vec::new();
         let mut rest = entries;
-        while let Some(first) = rest.first() {
-            let (summary, length) = self.next(rest, None).await?;
-            let message = Message::text(Role::User, summary.text);
-            let tokens =
-                self.counter.count(&transcript(&[entry_of(first, message.clone())], PART_BYTES));
-            partial.push(JobEntry { tokens, ..entry_of(first, message) });
-            rest = &rest[length..];
+        while !rest.is_empty() {
+            let chunks = self.chunks(rest);
+            let inner = self.inner;
+            let ask = |chunk: &&[JobEntry]| inner.summarize(self.part(chunk, None, &[]));
+            let calls: Vec<_> = chunks.iter().map(ask).collect();
+            let mut replies = stream::iter(calls).buffered(CHUNKS_AT_ONCE);
+            for chunk in &chunks {
+                let reply = replies.next().await.unwrap_or(Err(Error::Cancelled));
+                // A chunk that was too large: what is left is parted anew.
+                let Some(summary) = self.taken(chunk, reply)? else {
+                    break;
+                };
+                partial.push(self.entry_of(&chunk[0], summary.text));
+                rest = &rest[chunk.len()..];
+            }
         }
         Ok(partial)
     }
 
-    /// The summary of the next chunk, made smaller while the model cannot take it, and how many
-    /// entries it covers.
-    async fn next(
-        &mut self,
-        rest: &[JobEntry],
+    /// The job of a chunk, with what lies behind it.
+    fn part(
+        &self,
+        chunk: &[JobEntry],
         previous: Option<Summary>,
-    ) -> Result<(Summary, usize)> {
-        loop {
-            let length = self.chunk_length(rest);
-            let job = SummaryJob {
-                entries: rest[..length].iter().map(|entry| self.cut(entry)).collect(),
-                previous: previous.clone(),
-                hint: self.job.hint.clone(),
-                budget_tokens: self.job.budget_tokens,
-                kept: if length == rest.len() { self.job.kept.clone() } else { Vec::new() },
-            };
-            match self.inner.summarize(job).await {
-                Ok(summary) if summary.text.trim().is_empty() => {
-                    return Err(Error::BadReply(Flaw::Blank));
-                }
-                Ok(mut summary) => {
-                    self.parts.push(summary.made_by.take().unwrap_or(Value::Null));
-                    return Ok((summary, length));
-                }
-                Err(Error::Overflow { prompt, limit }) if self.shrinks < SHRINKS => {
-                    self.shrinks += 1;
-                    self.shrink(prompt, limit);
-                }
-                Err(error) => return Err(error),
-            }
+        behind: &[JobEntry],
+    ) -> SummaryJob {
+        SummaryJob {
+            entries: chunk.iter().map(|entry| self.cut(entry)).collect(),
+            previous,
+            hint: self.job.hint.clone(),
+            budget_tokens: self.job.budget_tokens,
+            kept: if behind.is_empty() { self.job.kept.clone() } else { Vec::new() },
         }
     }
 
-    fn shrink(&mut self, prompt: Option<u64>, limit: Option<u64>) {
+    /// The summary of a chunk; `None` where the chunk was too large and later ones will be smaller.
+    fn taken(&mut self, chunk: &[JobEntry], reply: Result<Summary>) -> Result<Option<Summary>> {
+        match reply {
+            Ok(summary) if summary.text.trim().is_empty() => Err(Error::BadReply(Flaw::Blank)),
+            Ok(mut summary) => {
+                self.parts.push(summary.made_by.take().unwrap_or(Value::Null));
+                Ok(Some(summary))
+            }
+            Err(Error::Overflow { prompt, limit }) if self.shrinks < SHRINKS => {
+                self.shrinks += 1;
+                self.shrink(chunk, prompt, limit);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn shrink(&mut self, chunk: &[JobEntry], prompt: Option<u64>, limit: Option<u64>) {
+        // Where the window is unknown, the chunk is what was too large, not what it might have been.
+        let sent = chunk.iter().map(|entry| self.tokens(entry)).sum();
+        let sent = self.chunk_tokens.min(sent);
         let smaller = match (prompt, limit) {
             (Some(prompt), Some(limit)) if prompt > limit => {
-                let ratio = u128::from(self.chunk_tokens) * u128::from(limit) / u128::from(prompt);
+                let ratio = u128::from(sent) * u128::from(limit) / u128::from(prompt);
                 u64::try_from(ratio * 9 / 10).unwrap_or(u64::MAX)
             }
-            _ => self.chunk_tokens / 2,
+            _ => sent / 2,
         };
         self.chunk_tokens = smaller.max(MIN_CHUNK_TOKENS);
     }
 
+    fn tokens(&self, entry: &JobEntry) -> u64 {
+        self.counter.count(&transcript(std::slice::from_ref(entry), PART_BYTES)).into()
+    }
+
     /// How many leading entries make a chunk: whole turns if any fit, else up to a call pair.
     fn chunk_length(&self, entries: &[JobEntry]) -> usize {
-        let (mut tokens, mut at_turn, mut at_pair) = (0, 0, 0);
+        let (mut tokens, mut at_turn, mut at_pair) = (0_u64, 0, 0);
         for (at, entry) in entries.iter().enumerate() {
             if at > 0 && entry.turn != entries[at - 1].turn {
                 at_turn = at;
@@ -187,8 +211,7 @@ impl<'j, S: Summarizer> Fold<'j, S> {
             if at > 0 && entry.kind != Kind::ToolResult {
                 at_pair = at;
             }
-            tokens +=
-                u64::from(self.counter.count(&transcript(std::slice::from_ref(entry), PART_BYTES)));
+            tokens = tokens.saturating_add(self.tokens(entry));
             if tokens > self.chunk_tokens {
                 return [at_turn, at_pair, at].into_iter().find(|end| *end > 0).unwrap_or(1);
             }
@@ -210,8 +233,12 @@ impl<'j, S: Summarizer> Fold<'j, S> {
         }
         entry
     }
-}
 
-fn entry_of(first: &JobEntry, message: Message) -> JobEntry {
-    JobEntry { kind: Kind::BranchSummary, message, ..first.clone() }
+    /// What a chunk's summary says, as an entry in the chunk's place.
+    fn entry_of(&self, first: &JobEntry, summary: String) -> JobEntry {
+        let message = Message::text(Role::User, summary);
+        let mut entry = JobEntry { kind: Kind::BranchSummary, message, ..first.clone() };
+        entry.tokens = u32::try_from(self.tokens(&entry)).unwrap_or(u32::MAX);
+        entry
+    }
 }

@@ -10,6 +10,7 @@
 //!                    Folding       chunk by chunk, for heads larger than a model's window
 //!                    Limited       in turn, with a deadline
 //!                    Fallback      one after another
+//!                    Model         one behind HTTP (features openai, anthropic, gemini)
 //!                    Scripted      what a test told it to say
 //!                    yours
 //! ```
@@ -56,6 +57,8 @@ mod error;
 mod exact;
 mod fallback;
 mod folding;
+#[cfg(any(feature = "openai", feature = "anthropic", feature = "gemini"))]
+mod http;
 mod hybrid;
 mod ledger;
 mod limited;
@@ -72,6 +75,8 @@ pub use error::{Error, ErrorKind, Flaw, Result};
 pub use exact::Exact;
 pub use fallback::Fallback;
 pub use folding::Folding;
+#[cfg(any(feature = "openai", feature = "anthropic", feature = "gemini"))]
+pub use http::{Key, Limits, Model, Retries, Settings, Window, WindowSource};
 pub use hybrid::Hybrid;
 pub use ledger::Ledger;
 pub use limited::{Limited, Permits};

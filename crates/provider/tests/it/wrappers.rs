@@ -136,3 +136,45 @@ async fn an_entry_larger_than_the_window_is_cut_with_a_mark() {
     assert!(shown.contains("bytes left out"), "{}", shown.len());
     assert!(shown.len() < 4_000, "{}", shown.len());
 }
+
+#[tokio::test]
+async fn many_chunks_are_summarized_at_once() {
+    let busy = Arc::new(Busy::default());
+    Folding::new(busy.clone(), 2_000).summarize(job(60, 200)).await.unwrap();
+    assert_eq!(busy.most.load(std::sync::atomic::Ordering::SeqCst), 4);
+}
+
+/// Overflows on a transcript of more than so many bytes.
+struct Narrow(usize);
+
+#[async_trait]
+impl Summarizer for Narrow {
+    async fn summarize(&self, job: SummaryJob) -> Result<Summary> {
+        if treering_provider::transcript(&job.entries, 2_000).len() > self.0 {
+            return Err(Error::Overflow { prompt: None, limit: None });
+        }
+        let said = |entry: &JobEntry| match &entry.message.parts[0] {
+            treering_tree::Part::Text { text } => {
+                text.split_whitespace().next().unwrap().to_owned()
+            }
+            _ => String::new(),
+        };
+        let mut texts: Vec<String> =
+            job.previous.iter().map(|previous| previous.text.clone()).collect();
+        texts.extend(job.entries.iter().map(said));
+        Ok(Summary { text: texts.join(","), ..Summary::default() })
+    }
+
+    fn name(&self) -> &'static str {
+        "narrow"
+    }
+}
+
+#[tokio::test]
+async fn chunks_that_overflow_are_parted_anew_and_nothing_is_left_out() {
+    for window in [2_000, 4_000, u64::MAX] {
+        let summary = Folding::new(Narrow(3_500), window).summarize(job(60, 200)).await.unwrap();
+        let expected: Vec<String> = (0..60).map(|at| format!("entry{at}")).collect();
+        assert_eq!(summary.text, expected.join(","), "{window}");
+    }
+}

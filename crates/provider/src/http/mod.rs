@@ -1,0 +1,31 @@
+//! Models behind HTTP: what a summarizer asks them, in three dialects.
+//!
+//! ```text
+//!   Model --- retry, whole-call limit --- call --- first-byte and idle limits ---> server
+//!     settings     endpoint, key, limits     failure, overflow    errors by what can be done
+//!     window       how large a prompt may be       openai, anthropic, gemini   the dialects
+//! ```
+//!
+//! Dropping a future closes its connection, and with it the work of a server that notices. Nothing
+//! here reads the environment, follows a redirect, or shows a key.
+
+mod answer;
+#[cfg(feature = "anthropic")]
+mod anthropic;
+mod call;
+mod dialect;
+mod failure;
+#[cfg(feature = "gemini")]
+mod gemini;
+mod key;
+mod model;
+#[cfg(feature = "openai")]
+mod openai;
+mod overflow;
+mod settings;
+mod window;
+
+pub use key::Key;
+pub use model::Model;
+pub use settings::{Limits, Retries, Settings};
+pub use window::{Window, WindowSource};
