@@ -1,0 +1,160 @@
+//! Against the real server: its counts, limits, streams and slots.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use treering_provider::{
+    Error, Fallback, Flaw, Folding, Hybrid, Ledger, Limited, Model, Permits, Summarizer, Window,
+    WindowSource,
+};
+
+use crate::job::{SECRET, both, ending, job, made_by, settings, templated, with_key};
+use crate::server::Server;
+
+/// The shared server's window, of one slot.
+const WINDOW: u64 = 8_192;
+/// Slots must be free so soon after a call was dropped.
+const FREED: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn a_model_writes_the_prose_above_the_index() {
+    let Some(server) = Server::shared() else { return };
+    let model = Model::openai(templated(settings(&server.url))).unwrap();
+    let summary = Hybrid::new(model).summarize(job(3, 300)).await.unwrap();
+    assert!(summary.text.starts_with("## Goal\n"), "{}", summary.text);
+    assert!(summary.text.contains("# Ledger of 3 entries"), "{}", summary.text);
+    let made_by = made_by(summary);
+    assert_eq!(made_by.get("fallback"), None);
+    assert_eq!(made_by["prose"]["summarizer"], "openai");
+}
+
+#[tokio::test]
+async fn usage_model_and_times_are_on_record() {
+    let Some(server) = Server::shared() else { return };
+    for model in both(&settings(&server.url)) {
+        let summary = model.summarize(job(2, 300)).await.unwrap();
+        assert!(!summary.text.is_empty());
+        let made_by = made_by(summary);
+        assert_eq!(made_by["model"], "tiny");
+        assert_eq!(made_by["attempts"], 1);
+        assert_eq!(made_by["prompt"]["version"], "summarize/1");
+        let usage = &made_by["usage"];
+        let prompt = usage["input"].as_u64().unwrap() + usage["cached"].as_u64().unwrap();
+        assert!(prompt > 1_000, "{made_by}");
+        assert!(usage["output"].as_u64().unwrap() > 0, "{made_by}");
+        let ms = |name: &str| made_by[name].as_u64().unwrap();
+        assert!(ms("first_byte_ms") <= ms("duration_ms"), "{made_by}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_truncated() {
+    let Some(server) = Server::shared() else { return };
+    let mut settings = settings(&server.url);
+    settings.answer_tokens = Some(2);
+    let truncated = Err(Error::BadReply(Flaw::Truncated));
+    assert_eq!(Model::openai(settings.clone()).unwrap().summarize(job(1, 9)).await, truncated);
+    assert_eq!(Model::anthropic(settings).unwrap().summarize(job(1, 9)).await, truncated);
+}
+
+#[tokio::test]
+async fn an_overflow_has_its_numbers_and_teaches_the_window() {
+    let Some(server) = Server::shared() else { return };
+    for model in both(&settings(&server.url)) {
+        match model.summarize(job(1, 9_000)).await {
+            Err(Error::Overflow { prompt: Some(prompt), limit: Some(WINDOW) }) => {
+                assert!(prompt > WINDOW, "{prompt}");
+            }
+            other => panic!("{}: {other:?}", model.name()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_larger_than_an_unknown_window_is_folded() {
+    let Some(server) = Server::shared() else { return };
+    let model = Model::openai(templated(settings(&server.url))).unwrap();
+    let summary = Folding::new(model, u64::MAX).summarize(job(12, 400)).await.unwrap();
+    let made_by = made_by(summary);
+    assert!(made_by["shrinks"].as_u64().unwrap() >= 1, "{made_by}");
+    assert!(made_by["chunks"].as_u64().unwrap() >= 2, "{made_by}");
+}
+
+#[tokio::test]
+async fn the_server_knows_its_window_and_counts() {
+    let Some(server) = Server::shared() else { return };
+    let swap = server.behind_faults("");
+    for (url, source) in [(&server.url, WindowSource::Props), (&swap.url, WindowSource::Upstream)] {
+        for model in both(&settings(url)) {
+            let window = model.window().await.unwrap();
+            assert_eq!(window, Some(Window { tokens: WINDOW, source }), "{}", model.name());
+            let tokens = model.count("count these words").await.unwrap();
+            assert!((10..60).contains(&tokens.unwrap()), "{tokens:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_refused_and_never_shown() {
+    let Some(server) = Server::start(2_048, 1, Some(SECRET)) else { return };
+    for model in both(&settings(&server.url)).into_iter().chain(both(&with_key(&server.url, "no")))
+    {
+        let auth = Error::Auth { status: 401 };
+        assert_eq!(model.summarize(job(1, 9)).await, Err(auth.clone()), "{}", model.name());
+        assert_eq!(model.window().await, Err(auth), "{}", model.name());
+    }
+    for model in both(&with_key(&server.url, SECRET)) {
+        assert!(!format!("{model:?}").contains(SECRET));
+        assert!(model.summarize(job(1, 9)).await.is_ok(), "{}", model.name());
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_future_frees_the_slot() {
+    let Some(server) = Server::start(32_768, 1, None) else { return };
+    // The same token for ever.
+    let mut endless = settings(&server.url);
+    endless.answer_tokens = Some(30_000);
+    endless.extra.insert("temperature".into(), 0.into());
+    endless.extra.insert("ignore_eos".into(), true.into());
+    let models = [Model::openai(endless.clone()), Model::anthropic(endless)];
+    for model in models.map(|model| Arc::new(model.unwrap())) {
+        let permits = Permits::new();
+        let limited = || Limited::new(model.clone(), &permits, &server.url, "tiny", 1);
+        let call = limited();
+        let call = tokio::spawn(async move { call.summarize(job(1, 9)).await });
+        wait_until(|| server.is_generating()).await;
+        assert!(!call.is_finished());
+        let start = Instant::now();
+        call.abort();
+        wait_until(|| !server.is_generating()).await;
+        println!("{}: slot idle {} ms after", model.name(), start.elapsed().as_millis());
+        assert!(start.elapsed() < FREED, "{:?}", start.elapsed());
+        let hurried = limited().deadline(Duration::from_millis(300)).summarize(job(1, 9)).await;
+        assert_eq!(hurried, Err(Error::Timeout { what: "whole call", limit_ms: 300 }));
+    }
+}
+
+async fn wait_until(mut reached: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if reached() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("waited in vain");
+}
+
+#[tokio::test]
+async fn one_model_stands_in_for_another() {
+    let Some(server) = Server::shared() else { return };
+    // Nothing listens at the port of a server that has gone.
+    let gone = server.behind_faults("").url.clone();
+    let first = Model::openai(settings(&gone)).unwrap();
+    let second = Model::anthropic(ending(settings(&server.url))).unwrap();
+    let models = Fallback::new(first, Fallback::new(second, Ledger::new()));
+    let made_by = made_by(models.summarize(job(1, 9)).await.unwrap());
+    assert_eq!(made_by["instead_of"], "openai");
+    let reason = made_by["fallback"].as_str().unwrap();
+    assert!(reason.starts_with("provider unavailable: "), "{reason}");
+}
