@@ -13,6 +13,8 @@
 //!                    Model         one behind HTTP (features openai, anthropic, gemini)
 //!                    Scripted      what a test told it to say
 //!                    yours
+//!
+//!   entries --- Recall ---> what was covered, found again by words or id
 //! ```
 //!
 //! A summarizer of your own, for a client you have already:
@@ -63,6 +65,7 @@ mod hybrid;
 mod ledger;
 mod limited;
 mod prompt;
+mod recall;
 mod scripted;
 mod summarizer;
 mod transcript;
@@ -81,6 +84,7 @@ pub use hybrid::Hybrid;
 pub use ledger::Ledger;
 pub use limited::{Limited, Permits};
 pub use prompt::{Prompt, SUMMARIZE};
+pub use recall::{Recall, Recalled};
 pub use scripted::Scripted;
 pub use summarizer::{JobEntry, Summarizer, SummaryJob};
 pub use transcript::{PART_BYTES, transcript};

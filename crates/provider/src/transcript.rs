@@ -32,10 +32,17 @@ pub fn transcript(entries: &[JobEntry], part_bytes: usize) -> String {
         let id = entry.id.short();
         let digits = id.get(..6).unwrap_or(&id);
         let _ = writeln!(text, "<entry id=\"{digits}\" kind=\"{}\">", entry.kind);
-        for part in &entry.message.parts {
-            write_part(&mut text, part, part_bytes);
-        }
+        text.push_str(&said(entry, part_bytes));
         text.push_str("</entry>\n");
+    }
+    text
+}
+
+/// What one entry says, as it stands in a transcript.
+pub(crate) fn said(entry: &JobEntry, part_bytes: usize) -> String {
+    let mut text = String::new();
+    for part in &entry.message.parts {
+        write_part(&mut text, part, part_bytes);
     }
     text
 }
