@@ -79,6 +79,39 @@ fn every_ask_and_every_changed_file_stays_in_view() {
     }
 }
 
+/// What the last list of a todo tool leaves open.
+fn open_items(sample: &Sample) -> Vec<String> {
+    let calls = sample.entries.iter().flat_map(|entry| &entry.message.parts);
+    let list = |part: &Part| match part {
+        Part::ToolCall { name, arguments, .. } if name == "TodoWrite" => Some(arguments.clone()),
+        _ => None,
+    };
+    let last = calls.filter_map(list).last().unwrap_or_default();
+    let items = last["todos"].as_array().cloned().unwrap_or_default();
+    let open = items.iter().filter(|item| item["status"] != "completed");
+    open.map(|item| item["content"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_is_still_to_do_stays_in_view() {
+    let (mut lists, mut items) = (0, 0);
+    for mut sample in samples::all() {
+        // As if the session had been compacted at each point.
+        let all = std::mem::take(&mut sample.entries);
+        for share in 1..=10 {
+            sample.entries = all[..all.len() * share / 10].to_vec();
+            let open = open_items(&sample);
+            let text = ledger(&sample.entries, BUDGET_TOKENS).text;
+            for item in &open {
+                assert!(text.contains(&format!("- [ ] {item} [")), "{}: {item}", sample.name);
+            }
+            lists += usize::from(!open.is_empty());
+            items += open.len();
+        }
+    }
+    println!("{items} open items of {lists} lists, none lost");
+}
+
 #[test]
 fn the_text_is_within_its_budget_and_the_same_every_time() {
     let counter = ByteClasses::default();

@@ -174,6 +174,11 @@ fn probes(head: &[Words], kept: &[Words], future: &[Words]) -> BTreeMap<(Class, 
     needed
 }
 
+/// What only the first of so many compactions saw, and what the last summary must hold of it.
+const GENERATIONS: usize = 4;
+const CHAIN_FLOOR: f64 = 0.9;
+const CHAIN_TOKENS: u32 = 4_000;
+
 /// Where the kept tail of the entries before `at` begins.
 fn cut(entries: &[JobEntry], words: &[Words], at: usize) -> usize {
     let total: u64 = words[..at].iter().map(|words| words.tokens).sum();
@@ -250,6 +255,9 @@ fn measure(sample: &Sample, table: &mut Table) -> usize {
                 score(scores, &text.replace(&directory, ""), &needed, &later, &directory);
             }
         }
+        let reached =
+            FLOORS.map(|(budget, ..)| *table[&(budget, LEDGER)].retention.last().unwrap());
+        assert!(reached.is_sorted(), "{}: more room, less held: {reached:?}", sample.name);
     }
     cuts
 }
@@ -315,6 +323,52 @@ fn the_ledger_holds_what_sessions_need_later() {
             "the ledger holds {reached:.3} at {budget} tokens, floor {floor}"
         );
     }
+}
+
+/// The summary after each part of a head was compacted in turn.
+fn chained(head: &[JobEntry], kept: &[JobEntry]) -> String {
+    let mut previous = None;
+    for part in head.chunks(head.len().div_ceil(GENERATIONS)) {
+        let job = SummaryJob {
+            entries: part.to_vec(),
+            previous: previous.take(),
+            budget_tokens: CHAIN_TOKENS,
+            kept: kept.to_vec(),
+            ..SummaryJob::default()
+        };
+        previous = Some(Ledger::new().of(&job).unwrap());
+    }
+    previous.unwrap().text
+}
+
+#[test]
+fn what_the_first_compaction_saw_is_held_after_three_more() {
+    let mut held = Vec::new();
+    for sample in samples::all() {
+        let directory = sample.directory.as_ref().map_or("\0".into(), |path| format!("{path}/"));
+        let all: Vec<Words> = sample.entries.iter().map(|entry| words(entry, &directory)).collect();
+        for percent in CUTS_PERCENT {
+            let at = sample.entries.len() * percent / 100;
+            let cut = cut(&sample.entries, &all, at);
+            let first = cut.div_ceil(GENERATIONS);
+            let future = &all[at..all.len().min(at + FUTURE)];
+            let needed = probes(&all[..first], &all[first..at], future);
+            if needed.is_empty() {
+                continue;
+            }
+            let text = chained(&sample.entries[..cut], &sample.entries[cut..at]);
+            let text = text.replace(&directory, "");
+            held.extend(needed.keys().map(|atom| f64::from(u8::from(holds(&text, atom)))));
+        }
+    }
+    if held.is_empty() {
+        return;
+    }
+    let (reached, probes) = (mean(&held), held.len());
+    println!(
+        "after {GENERATIONS} compactions: {reached:.3} of {probes} probes that only the first saw"
+    );
+    assert!(reached >= CHAIN_FLOOR, "{reached:.3} of {probes}, floor {CHAIN_FLOOR}");
 }
 
 fn print(table: &Table, cuts: usize) {
