@@ -86,7 +86,7 @@ fn open_items(sample: &Sample) -> Vec<String> {
         Part::ToolCall { name, arguments, .. } if name == "TodoWrite" => Some(arguments.clone()),
         _ => None,
     };
-    let last = calls.filter_map(list).last().unwrap_or_default();
+    let last = calls.filter_map(list).next_back().unwrap_or_default();
     let items = last["todos"].as_array().cloned().unwrap_or_default();
     let open = items.iter().filter(|item| item["status"] != "completed");
     open.map(|item| item["content"].as_str().unwrap().to_owned()).collect()
