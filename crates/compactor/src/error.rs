@@ -23,6 +23,12 @@ pub enum Error {
         /// What it said.
         source: treering_provider::Error,
     },
+    /// Everybody who wanted the compaction left it: nothing was written.
+    #[error("compaction cancelled: nothing was written")]
+    Cancelled,
+    /// The task of the compaction died: a panic, or its runtime shut down.
+    #[error("the task of the compaction died; whether it landed shows in the session")]
+    Aborted,
 }
 
 /// What the caller can do about an error.
@@ -32,6 +38,8 @@ pub enum ErrorKind {
     Tree(treering_tree::ErrorKind),
     /// As the provider's.
     Provider(treering_provider::ErrorKind),
+    /// The caller gave up, or the runtime did.
+    Cancelled,
 }
 
 impl Error {
@@ -40,6 +48,7 @@ impl Error {
         match self {
             Self::Tree(error) => ErrorKind::Tree(error.kind()),
             Self::Summarizer { source, .. } => ErrorKind::Provider(source.kind()),
+            Self::Cancelled | Self::Aborted => ErrorKind::Cancelled,
         }
     }
 }

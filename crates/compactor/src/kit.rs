@@ -5,6 +5,7 @@
 //! prompt in the slot "main". `a10>2` makes 2 calls; t answers the oldest open one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc};
@@ -14,7 +15,7 @@ use treering_tree::{
     Draft, Expect, Id, Kind, Message, Options, RedbStore, Role, Session, Sources, Store, Summary,
 };
 
-use crate::{CompactionResult, Compactor, Result, RunOptions};
+use crate::{CompactionResult, Compactor, Handle, OnDrop, RunOptions};
 
 /// Counts words.
 pub(crate) struct Words;
@@ -39,14 +40,18 @@ pub(crate) struct Desk {
     pub(crate) ids: Vec<Id>,
     open: Vec<String>,
     calls: usize,
+    now_ms: Arc<AtomicI64>,
 }
 
 impl Desk {
     pub(crate) fn new() -> Self {
-        let sources = Sources::fixed(11);
+        let now_ms = Arc::new(AtomicI64::new(0));
+        let (clock, random) = (Arc::clone(&now_ms), Sources::fixed(11));
+        let now = move || clock.fetch_add(1, Ordering::SeqCst);
+        let sources = Sources::new(now, move |buffer| random.fill(buffer));
         let store = RedbStore::in_memory(Options::new(sources.clone())).unwrap();
         let session = Session::new(Arc::new(store), "desk", sources);
-        Self { session, ids: Vec::new(), open: Vec::new(), calls: 0 }
+        Self { session, ids: Vec::new(), open: Vec::new(), calls: 0, now_ms }
     }
 
     pub(crate) async fn with(line: &str) -> Self {
@@ -61,6 +66,11 @@ impl Desk {
             let draft = self.draft(word);
             self.put(draft).await;
         }
+    }
+
+    /// Lets time go by.
+    pub(crate) fn pass_ms(&self, ms: i64) {
+        self.now_ms.fetch_add(ms, Ordering::SeqCst);
     }
 
     pub(crate) async fn put(&mut self, draft: Draft) {
@@ -151,12 +161,18 @@ pub(crate) async fn compact(desk: &Desk, policy: &Policy, reply: &str) -> Compac
 pub(crate) struct Gated {
     came: mpsc::UnboundedSender<SummaryJob>,
     go: Semaphore,
+    waiting: AtomicUsize,
 }
 
 impl Gated {
     pub(crate) fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<SummaryJob>) {
         let (came, jobs) = mpsc::unbounded_channel();
-        (Arc::new(Self { came, go: Semaphore::new(0) }), jobs)
+        (Arc::new(Self { came, go: Semaphore::new(0), waiting: AtomicUsize::new(0) }), jobs)
+    }
+
+    /// Whether somebody waits for an answer.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
     }
 
     /// Answers everybody from now on.
@@ -168,6 +184,8 @@ impl Gated {
 #[async_trait]
 impl Summarizer for Gated {
     async fn summarize(&self, job: SummaryJob) -> treering_provider::Result<Summary> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(&self.waiting);
         self.came.send(job).unwrap();
         let opened = self.go.acquire().await;
         assert!(opened.is_err(), "nothing passes a gate but its opening");
@@ -179,47 +197,53 @@ impl Summarizer for Gated {
     }
 }
 
-/// A run in the background that has reached the summarizer.
+/// Counts the one who waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A compaction in the background that has reached the summarizer.
 pub(crate) struct Flying {
     pub(crate) gate: Arc<Gated>,
     jobs: mpsc::UnboundedReceiver<SummaryJob>,
     pub(crate) compactor: Compactor,
-    run: tokio::task::JoinHandle<Result<CompactionResult>>,
+    handle: Option<Handle>,
+    policy: Policy,
 }
 
 impl Flying {
     pub(crate) async fn new(desk: &Desk, policy: &Policy) -> Self {
-        let (gate, mut jobs) = Gated::new();
+        let (gate, jobs) = Gated::new();
         let compactor = Compactor::new(Arc::new(Words), Arc::clone(&gate) as _);
-        let (session, policy) = (desk.session.clone(), policy.clone());
-        let run = {
-            let compactor = compactor.clone();
-            tokio::spawn(
-                async move { compactor.run(&session, &policy, &RunOptions::default()).await },
-            )
-        };
-        jobs.recv().await.unwrap();
-        Self { gate, jobs, compactor, run }
+        let mut flying = Self { gate, jobs, compactor, handle: None, policy: policy.clone() };
+        flying.handle = Some(flying.another(desk, OnDrop::Cancel).await);
+        flying.next_job().await;
+        flying
+    }
+
+    /// Starts or joins once more.
+    pub(crate) async fn another(&self, desk: &Desk, on_drop: OnDrop) -> Handle {
+        let options = RunOptions::default();
+        self.compactor.start(&desk.session, &self.policy, &options, on_drop).await.unwrap()
     }
 
     /// The next job the run asks for.
     pub(crate) async fn next_job(&mut self) -> SummaryJob {
-        tokio::select! {
-            biased;
-            job = self.jobs.recv() => job.unwrap(),
-            done = &mut self.run => panic!("no further job, but {done:?}"),
-        }
+        self.jobs.recv().await.unwrap()
     }
 
-    pub(crate) async fn land(self) -> CompactionResult {
+    pub(crate) async fn land(mut self) -> CompactionResult {
         self.gate.let_go();
-        self.run.await.unwrap().unwrap()
+        self.handle.as_mut().unwrap().result().await.unwrap()
     }
 
-    /// Drops the run, and gives back the jobs that others then ask for.
-    pub(crate) async fn abort(self) -> (Arc<Gated>, mpsc::UnboundedReceiver<SummaryJob>) {
-        self.run.abort();
-        let _ = self.run.await;
-        (self.gate, self.jobs)
+    /// Drops the first handle.
+    pub(crate) async fn leave(&mut self) {
+        self.handle = None;
+        tokio::task::yield_now().await;
     }
 }

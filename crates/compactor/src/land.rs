@@ -8,7 +8,9 @@ use treering_tree::{
     Seek, Session, To,
 };
 
-use crate::error::Result;
+use crate::error::{Error as LandError, Result};
+use crate::flight::{Flight, Progress};
+use crate::lease::Held;
 
 /// How often the swap is tried before the branch counts as too busy.
 const LANDING_TRIES: u64 = 1_000;
@@ -26,6 +28,8 @@ pub(crate) struct Landing<'a> {
     /// The compaction entry, without its target.
     pub(crate) draft: Draft,
     pub(crate) forced: bool,
+    pub(crate) flight: &'a Flight,
+    pub(crate) lease: &'a Held,
 }
 
 /// A summary that landed.
@@ -45,6 +49,9 @@ impl Landing<'_> {
                 Ok(ready) => ready,
                 Err(reason) => return Ok(Err(reason)),
             };
+            if !self.flight.reached(Progress::Landing) {
+                return Err(LandError::Cancelled);
+            }
             match self.session.store().commit(self.change(draft, head)).await {
                 Ok(committed) => {
                     let entry = committed.ids.first().copied().unwrap_or(head);
@@ -53,6 +60,9 @@ impl Landing<'_> {
                 Err(Error::HeadMoved { actual: Some(actual), .. }) => head = actual,
                 Err(Error::HeadMoved { actual: None, .. }) => return Ok(Err(self.stale(None))),
                 Err(Error::Superseded { by }) => return Ok(Err(SkipReason::Superseded { by })),
+                Err(Error::MemoChanged { .. }) => {
+                    return Ok(Err(SkipReason::LeaseLost { fence: self.lease.fence() }));
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -115,12 +125,13 @@ impl Landing<'_> {
     }
 
     fn change(&self, draft: Draft, head: Id) -> Change {
-        let landed =
+        let moved =
             Move { branch: Some(self.branch.to_owned()), expect: Expect::Head(head), to: To::Last };
         Change {
             presence: Presence::Existing,
             entries: vec![draft],
-            moves: vec![landed],
+            moves: vec![moved],
+            memos: vec![self.lease.demand()],
             ..Change::new(self.session.name(), Reason::Land, self.session.sources().now_ms())
         }
     }

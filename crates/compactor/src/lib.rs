@@ -45,12 +45,15 @@ mod gather;
 #[cfg(test)]
 mod kit;
 mod land;
+mod lease;
 mod look;
 mod run;
 
 pub use count::draft_tokens;
 pub use coverage::{Coverage, coverage};
 pub use error::{Error, ErrorKind, Result};
+pub use flight::{Handle, OnDrop, Progress};
+pub use lease::Lease;
 pub use run::{CompactionResult, Compactor, RunOptions};
 pub use treering_policy::SkipReason;
 

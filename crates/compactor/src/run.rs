@@ -3,17 +3,22 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use treering_policy::{Policy, SkipReason, should_compact};
-use treering_provider::{Error as ProviderError, Flaw, Ledger, Summarizer, TokenCounter};
-use treering_tree::{Context, Error as TreeError, Id, Kind, Measure, Session, Store, Summary};
+use treering_provider::{
+    Error as ProviderError, Flaw, Ledger, Summarizer, SummaryJob, TokenCounter,
+};
+use treering_tree::{
+    Context, Error as TreeError, Id, Kind, Measure, Seek, Session, Store, Summary,
+};
 
 use crate::count::draft_tokens;
 use crate::coverage::coverage;
 use crate::error::{Error, Result};
-use crate::flight::Flights;
+use crate::flight::{Flight, Flights, Handle, Key, OnDrop, Progress};
 use crate::gather::Covered;
 use crate::land::{Landed, Landing, tokens_after};
+use crate::lease::{Held, LOOK, Lease, RENEW};
 use crate::look::{Chosen, Sight};
 
 /// How often a plan is made again because pins changed while the summary was made.
@@ -29,10 +34,13 @@ pub struct RunOptions {
     /// Cover everything up to this entry, whatever the policy keeps; less where that would part a
     /// tool call from its result.
     pub up_to: Option<Id>,
+    /// The high-water mark: plan as if this entry were the head, and leave everything after it as it
+    /// is; `None` takes the present head.
+    pub high_water: Option<Id>,
 }
 
 /// What a compaction did, or why it did nothing. Sizes are in tokens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompactionResult {
     /// The compaction entry; `None` where nothing was written.
     pub entry: Option<Id>,
@@ -61,16 +69,13 @@ impl CompactionResult {
     }
 }
 
-/// Store, session, branch.
-type Key = (usize, String, String);
-
 /// Compacts sessions with one counter and one summarizer. Cheap to clone; clones share what is in
 /// flight.
 #[derive(Clone)]
 pub struct Compactor {
     counter: Arc<dyn TokenCounter>,
     summarizer: Arc<dyn Summarizer>,
-    flights: Arc<Flights<Key, Result<CompactionResult>>>,
+    flights: Arc<Flights>,
 }
 
 impl fmt::Debug for Compactor {
@@ -89,10 +94,11 @@ impl Compactor {
         Self { counter, summarizer, flights: Arc::default() }
     }
 
-    /// Compacts the active branch of a session if the policy says so.
+    /// Compacts the active branch of a session if the policy says so, and waits for it.
     ///
     /// While one caller does, others of the same session and branch wait and get its result. Dropping
-    /// the future abandons the work, and nothing is written.
+    /// the future leaves it; when nobody waits any more, the work stops and nothing is written. Needs
+    /// a tokio runtime with its timer enabled.
     ///
     /// # Errors
     /// `NotFound` for an unknown session or `up_to`, `Invalid` for an `up_to` off the active path, the
@@ -103,108 +109,229 @@ impl Compactor {
         policy: &Policy,
         options: &RunOptions,
     ) -> Result<CompactionResult> {
-        let branch = session.info().await?.active;
-        let work = Work { compactor: self, session, branch: &branch, policy, options };
-        // Large: it holds a job and an entry across every wait.
-        let running = Box::pin(work.run());
         if options.dry_run {
-            return running.await;
+            let branch = session.info().await?.active;
+            let work = Work::new(self, session, branch, policy, options);
+            return Ok(match Box::pin(work.plan()).await? {
+                Ok(ready) => ready.foreseen(),
+                Err(skipped) => skipped,
+            });
         }
-        let store = Arc::as_ptr(session.store()).cast::<()>() as usize;
-        let key = (store, session.name().to_owned(), branch.clone());
-        self.flights.join(key, running).await
+        self.start(session, policy, options, OnDrop::Cancel).await?.result().await
+    }
+
+    /// Starts compacting the active branch in the background, or joins the compaction that is in
+    /// flight there. Appends, rewinds and forks go on meanwhile; the result lands behind them. Needs a
+    /// tokio runtime with its timer enabled.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown session, `Corrupt`, `Storage`. What goes wrong later is the handle's
+    /// result.
+    pub async fn start(
+        &self,
+        session: &Session,
+        policy: &Policy,
+        options: &RunOptions,
+        on_drop: OnDrop,
+    ) -> Result<Handle> {
+        let branch = session.info().await?.active;
+        let key = key(session, &branch);
+        let work = Work::new(self, session, branch, policy, options);
+        Ok(self.flights.join(key, on_drop, |flight| work.fly(flight)))
+    }
+
+    /// What is known of compactions of the active branch: who holds its lease, what came last.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown session, `Corrupt`, `Storage`.
+    pub async fn lease(&self, session: &Session) -> Result<Lease> {
+        let branch = session.info().await?.active;
+        Ok(Lease::read(session, &branch).await?.0)
     }
 }
 
-struct Work<'a> {
-    compactor: &'a Compactor,
-    session: &'a Session,
-    branch: &'a str,
-    policy: &'a Policy,
-    options: &'a RunOptions,
+/// What single flight is about.
+fn key(session: &Session, branch: &str) -> Key {
+    let store = Arc::as_ptr(session.store()).cast::<()>() as usize;
+    (store, session.name().to_owned(), branch.to_owned())
 }
 
-impl Work<'_> {
-    async fn run(&self) -> Result<CompactionResult> {
-        let mut result = self.attempt().await?;
-        for _ in 1..PLANS {
-            if !matches!(result.skipped_reason, Some(SkipReason::PinsChanged { .. })) {
-                break;
+/// One compaction of one branch.
+struct Work {
+    compactor: Compactor,
+    session: Session,
+    branch: String,
+    policy: Policy,
+    options: RunOptions,
+}
+
+/// A plan that is worth a summary.
+struct Ready {
+    measure: Measure,
+    chosen: Chosen,
+    covered: Covered,
+    /// The most the context would be.
+    tokens_after: u64,
+}
+
+impl Ready {
+    fn foreseen(&self) -> CompactionResult {
+        CompactionResult {
+            entry: None,
+            first_kept_entry_id: self.chosen.first_kept.as_ref().map(|place| place.id),
+            summarized_count: self.covered.job.entries.len() as u64,
+            tokens_before: self.measure.tokens,
+            tokens_after: self.tokens_after,
+            skipped_reason: None,
+        }
+    }
+}
+
+impl Work {
+    fn new(
+        compactor: &Compactor,
+        session: &Session,
+        branch: String,
+        policy: &Policy,
+        options: &RunOptions,
+    ) -> Self {
+        Self {
+            compactor: compactor.clone(),
+            session: session.clone(),
+            branch,
+            policy: policy.clone(),
+            options: options.clone(),
+        }
+    }
+
+    /// Does the work unless it is stopped, and gives the lease back in any case.
+    async fn fly(self, flight: Arc<Flight>) {
+        let mut lease = None;
+        // Large: it holds a job and an entry across every wait.
+        let running = Box::pin(self.run(&flight, &mut lease));
+        let result = tokio::select! {
+            biased;
+            () = flight.stopped() => Err(Error::Cancelled),
+            result = running => result,
+        };
+        if let Some(lease) = lease {
+            lease.release(result.as_ref().ok().cloned()).await;
+        }
+        if let Ok(result) = &result {
+            tracing::info!(
+                session = self.session.name(),
+                branch = self.branch,
+                entry = ?result.entry,
+                summarized = result.summarized_count,
+                tokens_before = result.tokens_before,
+                tokens_after = result.tokens_after,
+                skipped = ?result.skipped_reason,
+                "compaction"
+            );
+        }
+        flight.end(result);
+    }
+
+    /// Plans, takes the lease once there is something to do, plans again, and does it.
+    async fn run(&self, flight: &Flight, lease: &mut Option<Held>) -> Result<CompactionResult> {
+        let mut plans = 0;
+        loop {
+            let ready = match self.plan().await? {
+                Ok(ready) => ready,
+                Err(skipped) => return Ok(skipped),
+            };
+            let Some(held) = lease else {
+                match Held::take(&self.session, &self.branch).await? {
+                    Ok(held) => *lease = Some(held),
+                    Err(other) => {
+                        if let Some(result) = self.await_other(&other).await? {
+                            return Ok(result);
+                        }
+                    }
+                }
+                continue;
+            };
+            plans += 1;
+            let result = self.summarize_and_land(flight, held, ready).await?;
+            let planned_anew =
+                matches!(result.skipped_reason, Some(SkipReason::PinsChanged { .. }));
+            if !planned_anew || plans == PLANS || !flight.reached(Progress::Planning) {
+                return Ok(result);
             }
-            result = self.attempt().await?;
         }
-        tracing::info!(
-            session = self.session.name(),
-            branch = self.branch,
-            entry = ?result.entry,
-            summarized = result.summarized_count,
-            tokens_before = result.tokens_before,
-            tokens_after = result.tokens_after,
-            skipped = ?result.skipped_reason,
-            "compaction"
-        );
-        Ok(result)
     }
 
-    async fn attempt(&self) -> Result<CompactionResult> {
+    /// Waits for the holder of the lease; what it came to, where it came to something.
+    async fn await_other(&self, other: &Lease) -> Result<Option<CompactionResult>> {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let (now, _) = Lease::read(&self.session, &self.branch).await?;
+            if now.fence != other.fence {
+                return Ok(None);
+            }
+            if !now.is_held(self.session.sources().now_ms()) {
+                return Ok(now.last.filter(|_| now.branch == self.branch));
+            }
+        }
+    }
+
+    /// What is to be done, or why nothing is. Reads only.
+    async fn plan(&self) -> Result<Result<Ready, CompactionResult>> {
         let store = &**self.session.store();
-        let Some(measure) = self.measure().await? else {
-            return Ok(CompactionResult::skipped(0, SkipReason::Empty));
+        let measure = match self.measure().await? {
+            Ok(measure) => measure,
+            Err(reason) => return Ok(Err(CompactionResult::skipped(0, reason))),
         };
         let tokens = measure.tokens;
+        let skipped = |reason| Ok(Err(CompactionResult::skipped(tokens, reason)));
         if let Some(reason) = self.not_due(tokens) {
-            return Ok(CompactionResult::skipped(tokens, reason));
+            return skipped(reason);
         }
-        let sight = Sight::new(store, measure.clone(), self.policy, self.options.up_to).await?;
-        let chosen = match sight.plan(self.policy, self.options.force) {
+        let sight = Sight::new(store, measure.clone(), &self.policy, self.options.up_to).await?;
+        let chosen = match sight.plan(&self.policy, self.options.force) {
             Ok(chosen) => chosen,
-            Err(reason) => return Ok(CompactionResult::skipped(tokens, reason)),
+            Err(reason) => return skipped(reason),
         };
         let first_kept = chosen.first_kept.as_ref().map(|place| place.id);
         let cut = store.preview(measure.head.id, first_kept).await?;
         let covered = Covered::new(store, measure.head.id, &cut).await?;
         if covered.job.entries.is_empty() {
             let budget = self.policy.budget();
-            let reason = SkipReason::AllKept {
+            return skipped(SkipReason::AllKept {
                 tokens,
                 turns: measure.turns,
                 keep_turns: budget.keep_turns,
                 keep_messages: budget.keep_messages,
                 keep_tokens: budget.keep_tokens,
-            };
-            return Ok(CompactionResult::skipped(tokens, reason));
-        }
-        let summary_tokens = u32::try_from(chosen.summary_tokens).unwrap_or(u32::MAX);
-        if self.options.dry_run {
-            return Ok(CompactionResult {
-                entry: None,
-                first_kept_entry_id: first_kept,
-                summarized_count: covered.job.entries.len() as u64,
-                tokens_before: tokens,
-                tokens_after: tokens_after(&cut, &measure.head, summary_tokens),
-                skipped_reason: None,
             });
         }
-        self.summarize_and_land(&measure, &chosen, covered).await
+        let summary_tokens = u32::try_from(chosen.summary_tokens).unwrap_or(u32::MAX);
+        let tokens_after = tokens_after(&cut, &measure.head, summary_tokens);
+        Ok(Ok(Ready { measure, chosen, covered, tokens_after }))
     }
 
-    async fn measure(&self) -> Result<Option<Measure>> {
-        let store = self.session.store();
+    /// Size of the context at the high-water mark.
+    async fn measure(&self) -> Result<Result<Measure, SkipReason>> {
+        let store = &**self.session.store();
         let info = self.session.info().await?;
         let head = if info.active == self.branch {
             info.head
         } else {
-            branch_head(&**store, self.session.name(), self.branch).await?
+            branch_head(store, self.session.name(), &self.branch).await?
         };
-        match head {
-            Some(head) => Ok(Some(store.measure(head).await?)),
-            None => Ok(None),
+        let Some(head) = head else {
+            return Ok(Err(SkipReason::Empty));
+        };
+        let high_water = self.options.high_water.unwrap_or(head);
+        if store.seek(head, &[Seek::Entry(high_water)]).await?.pop().flatten().is_none() {
+            return Ok(Err(SkipReason::Stale { high_water, head: Some(head) }));
         }
+        Ok(Ok(store.measure(high_water).await?))
     }
 
     fn not_due(&self, tokens: u64) -> Option<SkipReason> {
         let window = self.policy.window;
-        if self.options.force || should_compact(tokens, self.policy) {
+        if self.options.force || should_compact(tokens, &self.policy) {
             None
         } else if !self.policy.automatic {
             Some(SkipReason::NotAutomatic { tokens })
@@ -218,10 +345,11 @@ impl Work<'_> {
 
     async fn summarize_and_land(
         &self,
-        measure: &Measure,
-        chosen: &Chosen,
-        covered: Covered,
+        flight: &Flight,
+        lease: &mut Held,
+        ready: Ready,
     ) -> Result<CompactionResult> {
+        let Ready { measure, chosen, covered, .. } = ready;
         let Covered { mut job, ids, lifted } = covered;
         job.hint.clone_from(&self.policy.summary_hint);
         // Below its least budget the ledger has nothing to say; whether the result is worth landing is
@@ -229,16 +357,26 @@ impl Work<'_> {
         let budget = u32::try_from(chosen.summary_tokens).unwrap_or(u32::MAX);
         job.budget_tokens = budget.max(Ledger::MIN_BUDGET_TOKENS);
         let summarized_count = job.entries.len() as u64;
-        let body = self.summarize(job).await?.body();
+        let tokens = job.entry_tokens();
+        if !flight.reached(Progress::Summarizing { entries: summarized_count, tokens }) {
+            return Err(Error::Cancelled);
+        }
+        let Some(summary) = self.summarize(job, lease).await? else {
+            let lost = SkipReason::LeaseLost { fence: lease.fence() };
+            return Ok(CompactionResult::skipped(measure.tokens, lost));
+        };
+        let body = summary.body();
         let tokens = draft_tokens(&*self.compactor.counter, Kind::Compaction, &body);
         let landing = Landing {
-            session: self.session,
-            branch: self.branch,
-            high_water: measure,
+            session: &self.session,
+            branch: &self.branch,
+            high_water: &measure,
             first_kept: chosen.first_kept.as_ref().map(|place| place.id),
             lifted: &lifted,
             draft: self.session.draft(Kind::Compaction, body).tokens(tokens),
             forced: self.options.force,
+            flight,
+            lease,
         };
         let landed = match landing.land().await? {
             Ok(landed) => landed,
@@ -257,14 +395,26 @@ impl Work<'_> {
         })
     }
 
-    async fn summarize(&self, job: treering_provider::SummaryJob) -> Result<Summary> {
+    /// Makes the summary while the lease is renewed; `None` where the lease was lost.
+    async fn summarize(&self, job: SummaryJob, lease: &mut Held) -> Result<Option<Summary>> {
         let summarizer = &self.compactor.summarizer;
         let failed = |source| Error::Summarizer { name: summarizer.name().to_owned(), source };
-        let summary = summarizer.summarize(job).await.map_err(failed)?;
+        let mut summarizing = summarizer.summarize(job);
+        let summary = loop {
+            tokio::select! {
+                biased;
+                summary = &mut summarizing => break summary.map_err(failed)?,
+                () = tokio::time::sleep(RENEW) => {
+                    if !lease.renew().await? {
+                        return Ok(None);
+                    }
+                }
+            }
+        };
         if summary.text.trim().is_empty() {
             return Err(failed(ProviderError::BadReply(Flaw::Blank)));
         }
-        Ok(summary)
+        Ok(Some(summary))
     }
 
     /// In debug builds, accounts for everything that stood in the context.

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use treering_tree::Id;
 
 /// Why nothing was written. Every reason carries the numbers it rests on; sizes are in tokens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SkipReason {
@@ -91,6 +91,11 @@ pub enum SkipReason {
         /// How often it was tried.
         tries: u64,
     },
+    /// Another process took the branch's lease over, so this one may not land.
+    LeaseLost {
+        /// The fencing number that was lost.
+        fence: u64,
+    },
 }
 
 impl fmt::Display for SkipReason {
@@ -130,6 +135,9 @@ impl fmt::Display for SkipReason {
                 write!(f, "{entries} entries were unpinned meanwhile and are not in the summary")
             }
             Self::Contended { tries } => write!(f, "the branch moved before each of {tries} tries"),
+            Self::LeaseLost { fence } => {
+                write!(f, "another process took the lease over from holder {fence}")
+            }
         }
     }
 }

@@ -5,14 +5,14 @@ use treering_tree::context::Source;
 use treering_tree::{Expect, Message, Role};
 
 use super::*;
-use crate::kit::{Desk, Flying, Words, compact, keeping, scripted};
+use crate::kit::{Desk, Flying, Gated, Words, compact, keeping, scripted};
 use crate::{ErrorKind, SkipReason};
 
 fn nexus() -> Policy {
     Policy { window: 1_000, reserve: Some(100), ..Policy::default() }
 }
 
-fn told(job: &treering_provider::SummaryJob) -> Vec<Id> {
+fn told(job: &SummaryJob) -> Vec<Id> {
     job.entries.iter().map(|entry| entry.id).collect()
 }
 
@@ -206,6 +206,7 @@ async fn it_lands_on_its_own_branch() {
 async fn a_compaction_that_landed_meanwhile_supersedes() {
     let desk = Desk::with("u400 a150 u20 a20").await;
     let flying = Flying::new(&desk, &keeping(50)).await;
+    desk.pass_ms(crate::lease::LEASE_MS);
     let other = compact(&desk, &keeping(50), "first").await.entry.unwrap();
     let done = flying.land().await;
     assert_eq!(done.skipped_reason, Some(SkipReason::Superseded { by: other }));
@@ -217,6 +218,7 @@ async fn also_one_that_covers_less() {
     // Its summary is none of our inputs, so what only it says would be lost.
     let desk = Desk::with("u400 a150 u20 a20").await;
     let flying = Flying::new(&desk, &keeping(50)).await;
+    desk.pass_ms(crate::lease::LEASE_MS);
     let other = compact(&desk, &keeping(200), "first").await;
     assert_eq!(other.first_kept_entry_id, Some(desk.ids[1]));
     let done = flying.land().await;
@@ -259,18 +261,104 @@ async fn a_second_caller_joins_and_gets_the_same_result() {
 #[tokio::test]
 async fn a_dropped_run_writes_nothing_and_blocks_nobody() {
     let desk = Desk::with("u400 a150 u20 a20").await;
-    let flying = Flying::new(&desk, &keeping(50)).await;
-    let (compactor, session) = (flying.compactor.clone(), desk.session.clone());
-    let policy = keeping(50);
-    let waiting =
-        tokio::spawn(async move { compactor.run(&session, &policy, &RunOptions::default()).await });
-    tokio::task::yield_now().await;
-    let (gate, mut jobs) = flying.abort().await;
-    // The one who waited begins anew.
-    assert_eq!(told(&jobs.recv().await.unwrap()), desk.ids[..2]);
+    let mut flying = Flying::new(&desk, &keeping(50)).await;
+    let waiting = flying.another(&desk, OnDrop::Cancel).await;
+    flying.leave().await;
+    // The one who waits flies on, without a second summary; without him it ends.
+    assert!(flying.gate.is_asked());
+    assert!(waiting.cancel());
+    while flying.gate.is_asked() {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(desk.entries().await, 4);
+    let again = flying.another(&desk, OnDrop::Cancel).await;
+    flying.next_job().await;
+    flying.gate.let_go();
+    assert!({ again }.result().await.unwrap().entry.is_some());
+}
+
+#[tokio::test]
+async fn a_handle_tells_how_far_it_is_and_stops_what_only_it_wants() {
+    let desk = Desk::with("u400 a150 u20 a20").await;
+    let (gate, mut jobs) = Gated::new();
+    let compactor = Compactor::new(Arc::new(Words), Arc::clone(&gate) as _);
+    let start = async |on_drop| {
+        let (policy, options) = (keeping(50), RunOptions::default());
+        compactor.start(&desk.session, &policy, &options, on_drop).await.unwrap()
+    };
+    let mut first = start(OnDrop::Cancel).await;
+    assert_eq!(first.progress(), Progress::Planning);
+    assert_eq!(first.next_progress().await, Progress::Summarizing { entries: 2, tokens: 550 });
+    jobs.recv().await.unwrap();
+    let mut second = start(OnDrop::Cancel).await;
+    assert!(!first.cancel(), "the second waits for it");
     gate.let_go();
-    assert!(waiting.await.unwrap().unwrap().entry.is_some());
+    assert!(second.result().await.unwrap().entry.is_some());
+    assert_eq!(second.progress(), Progress::Done);
+    assert!(!second.cancel(), "it is done");
+    assert_eq!(desk.entries().await, 5);
+}
+
+#[tokio::test]
+async fn dropping_a_handle_cancels_or_detaches_as_was_chosen() {
+    for (on_drop, entries) in [(OnDrop::Cancel, 4), (OnDrop::Detach, 5)] {
+        let desk = Desk::with("u400 a150 u20 a20").await;
+        let (gate, mut jobs) = Gated::new();
+        let compactor = Compactor::new(Arc::new(Words), Arc::clone(&gate) as _);
+        let (policy, options) = (keeping(50), RunOptions::default());
+        let handle = compactor.start(&desk.session, &policy, &options, on_drop).await.unwrap();
+        jobs.recv().await.unwrap();
+        drop(handle);
+        gate.let_go();
+        while compactor.lease(&desk.session).await.unwrap().until_ms.is_some() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(desk.entries().await, entries, "{on_drop:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_compactor_of_another_process_waits_and_gets_the_same_result() {
+    let desk = Desk::with("u400 a150 u20 a20").await;
+    let flying = Flying::new(&desk, &keeping(50)).await;
+    let (other, script) = scripted(&["never"]);
+    let (policy, options) = (keeping(50), RunOptions::default());
+    let mut joined = other.start(&desk.session, &policy, &options, OnDrop::Cancel).await.unwrap();
+    tokio::task::yield_now().await;
+    let first = flying.land().await;
+    assert_eq!(joined.result().await.unwrap(), first);
+    assert_eq!((script.jobs().len(), desk.entries().await), (0, 5));
+}
+
+#[tokio::test]
+async fn who_lost_the_lease_lands_nothing() {
+    let mut desk = Desk::with("u400 a150 u20 a20").await;
+    let flying = Flying::new(&desk, &keeping(50)).await;
+    // The holder sleeps past the end of its lease, and another process takes it over.
+    desk.pass_ms(crate::lease::LEASE_MS);
+    let second = compact(&desk, &keeping(200), "second").await;
+    assert_eq!(second.first_kept_entry_id, Some(desk.ids[1]));
+    // Without the fence the first would be stopped by the second's entry only; take that away.
+    desk.session.rewind(Some(desk.ids[3]), Expect::Any).await.unwrap();
+    let first = flying.land().await;
+    assert_eq!(first.skipped_reason, Some(SkipReason::LeaseLost { fence: 1 }));
+    assert_eq!(desk.head().await, desk.ids[3]);
+    desk.say("u1").await;
+}
+
+#[tokio::test]
+async fn what_comes_after_the_high_water_mark_is_not_covered() {
+    let desk = Desk::with("u200 a100 u400 a150 u20 a20").await;
+    let (compactor, script) = scripted(&["sum"]);
+    let options = RunOptions { high_water: Some(desk.ids[3]), ..RunOptions::default() };
+    let policy = keeping(150);
+    let done = compactor.run(&desk.session, &policy, &options).await.unwrap();
+    assert_eq!(done.first_kept_entry_id, Some(desk.ids[3]));
+    assert_eq!(told(&script.jobs()[0]), desk.ids[..3]);
+    let off = RunOptions { high_water: Some(done.entry.unwrap()), ..RunOptions::default() };
+    desk.session.rewind(Some(desk.ids[5]), Expect::Any).await.unwrap();
+    let stale = compactor.run(&desk.session, &policy, &off).await.unwrap().skipped_reason;
+    assert!(matches!(stale, Some(SkipReason::Stale { .. })), "{stale:?}");
 }
 
 #[tokio::test]
@@ -289,7 +377,8 @@ async fn up_to_covers_what_was_asked_for() {
     let desk = Desk::with("u100 a100 u100 a50>1 t50 a100").await;
     let run = async |up_to| {
         let (compactor, _) = scripted(&["sum"]);
-        let options = RunOptions { force: true, dry_run: true, up_to: Some(up_to) };
+        let options =
+            RunOptions { force: true, dry_run: true, up_to: Some(up_to), ..RunOptions::default() };
         compactor.run(&desk.session, &keeping(50), &options).await
     };
     let cut = async |at: usize| run(desk.ids[at]).await.unwrap().first_kept_entry_id;
