@@ -84,6 +84,12 @@ impl Flights {
         Handle { flights: Arc::clone(self), flight, state, on_drop, aboard: true }
     }
 
+    /// A look at the flight of that key, if there is one.
+    pub(crate) fn board(self: &Arc<Self>, key: &Key) -> Option<Handle> {
+        let flight = self.locked().get(key).cloned()?;
+        Some(Handle::onlooker(self, &flight))
+    }
+
     fn locked(&self) -> MutexGuard<'_, HashMap<Key, Arc<Flight>>> {
         // The map is whole at every moment, so a panic elsewhere does not spoil it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -197,6 +203,22 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// One that waits, but whose leaving stops nothing.
+    fn onlooker(flights: &Arc<Flights>, flight: &Arc<Flight>) -> Self {
+        Self {
+            flights: Arc::clone(flights),
+            flight: Arc::clone(flight),
+            state: flight.state.subscribe(),
+            on_drop: OnDrop::Detach,
+            aboard: false,
+        }
+    }
+
+    /// Another handle on the same compaction, whose leaving stops nothing.
+    pub fn another(&self) -> Self {
+        Self::onlooker(&self.flights, &self.flight)
+    }
+
     /// Waits for the result. Everybody who joined gets the same one.
     ///
     /// # Errors

@@ -48,6 +48,7 @@ mod land;
 mod lease;
 mod look;
 mod run;
+mod watch;
 
 pub use count::draft_tokens;
 pub use coverage::{Coverage, coverage};
@@ -56,6 +57,7 @@ pub use flight::{Handle, OnDrop, Progress};
 pub use lease::Lease;
 pub use run::{CompactionResult, Compactor, RunOptions};
 pub use treering_policy::SkipReason;
+pub use watch::{Fit, Look, Status, Watch};
 
 /// The README's example compiles.
 #[cfg(doctest)]

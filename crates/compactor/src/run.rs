@@ -140,6 +140,11 @@ impl Compactor {
         Ok(self.flights.join(key, on_drop, |flight| work.fly(flight)))
     }
 
+    /// The compaction that is in flight on a branch.
+    pub(crate) fn joined(&self, session: &Session, branch: &str) -> Option<Handle> {
+        self.flights.board(&key(session, branch))
+    }
+
     /// What is known of compactions of the active branch: who holds its lease, what came last.
     ///
     /// # Errors

@@ -25,12 +25,14 @@
 //! assert_eq!(pi.budget().threshold, 183_616);
 //! ```
 
+mod breaker;
 mod plan;
 mod policy;
 mod preset;
 mod share;
 mod skip;
 
+pub use breaker::{Breaker, Outcome, Reading, Rest};
 pub use plan::{Before, Plan, Step, View, plan};
 pub use policy::{Boundary, Budget, Oversized, Policy, Trigger, required_gain, should_compact};
 pub use preset::Preset;

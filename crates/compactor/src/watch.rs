@@ -1,0 +1,340 @@
+//! Automatic compaction: a look after every append, a start in the background when it is due, a wait
+//! only where the next call would fail.
+
+use serde::{Deserialize, Serialize};
+use treering_policy::{Breaker, Outcome, Policy, Reading, Rest, SkipReason, should_compact};
+use treering_tree::{
+    Change, Committed, Draft, Error as TreeError, Expect, Measure, MemoWrite, Presence, Reason,
+    Session,
+};
+
+use crate::error::Result;
+use crate::flight::{Handle, OnDrop};
+use crate::lease::{Lease, memo_name};
+use crate::run::{CompactionResult, Compactor, RunOptions};
+
+/// What the memo of a branch's breaker begins with.
+const BREAKER: &str = "compaction-breaker/";
+/// How often a breaker's memo is written against others who write it.
+const MEMO_TRIES: u64 = 100;
+/// How many compactions are waited for until a context fits.
+const WAITS: u64 = 3;
+
+/// What a look came to. Sizes are in tokens.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Look {
+    /// The context is not due.
+    Fits {
+        /// Its size.
+        tokens: u64,
+    },
+    /// A compaction was started in the background; it goes on when the handle is dropped.
+    Started(Handle),
+    /// It is due, and rests: nothing was started.
+    Rests(Rest),
+}
+
+/// Whether the next call fits. Sizes are in tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fit {
+    /// Size of the context.
+    pub tokens: u64,
+    /// What it must not pass.
+    pub emergency: u64,
+    /// Whether it does not.
+    pub fits: bool,
+    /// What the compaction that was waited for came to.
+    pub compaction: Option<CompactionResult>,
+    /// Why nothing more was started.
+    pub rest: Option<Rest>,
+}
+
+/// Everything that is known of a branch's compactions: for `stats`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Who compacts it, and what came last.
+    pub lease: Lease,
+    /// Whether automatic compaction rests, and what it counts.
+    pub breaker: Breaker,
+}
+
+/// Compacts a session by itself. Cheap to clone; what it remembers is in the store.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    compactor: Compactor,
+    session: Session,
+    policy: Policy,
+}
+
+impl Compactor {
+    /// Watches a session: call [`Watch::look`] after every append, or append through the watch.
+    pub fn watch(&self, session: &Session, policy: &Policy) -> Watch {
+        Watch { compactor: self.clone(), session: session.clone(), policy: policy.clone() }
+    }
+
+    /// What is known of compactions of the active branch.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown session, `Corrupt`, `Storage`.
+    pub async fn status(&self, session: &Session) -> Result<Status> {
+        let branch = session.info().await?.active;
+        let (lease, _) = Lease::read(session, &branch).await?;
+        Ok(Status { lease, breaker: read(session, &branch).await?.0 })
+    }
+
+    /// Forgets failures and strikes of the active branch, so that it may fire again.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown session, `Corrupt`, `Storage`.
+    pub async fn rearm(&self, session: &Session) -> Result<()> {
+        let branch = session.info().await?.active;
+        change(session, &branch, |breaker| *breaker = Breaker::default()).await
+    }
+}
+
+impl Watch {
+    /// Appends to the active branch, and looks.
+    ///
+    /// # Errors
+    /// As [`Session::append`]; what goes wrong with the look shows at the next one.
+    pub async fn append(&self, draft: Draft, expect: Expect) -> Result<(Committed, Look)> {
+        let committed = self.session.append(draft, expect).await?;
+        Ok((committed, self.look().await?))
+    }
+
+    /// Starts a compaction in the background where it is due and does not rest. O(1) where it is not.
+    /// Needs a tokio runtime with its timer enabled.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown session, `Corrupt`, `Storage`.
+    pub async fn look(&self) -> Result<Look> {
+        let Some(measure) = self.session.measure().await? else {
+            return Ok(Look::Fits { tokens: 0 });
+        };
+        if !should_compact(measure.tokens, &self.policy) {
+            return Ok(Look::Fits { tokens: measure.tokens });
+        }
+        self.fire(&measure).await
+    }
+
+    /// Waits until the context is at most the policy's emergency mark, or nothing more can be done
+    /// about it. Where it is under the mark this does not wait for anything.
+    ///
+    /// # Errors
+    /// As [`Watch::look`], and those of the compaction that was waited for.
+    pub async fn ensure_fits(&self) -> Result<Fit> {
+        let emergency = self.policy.budget().emergency;
+        let mut compaction = None;
+        for tries in 0..=WAITS {
+            let tokens = self.session.measure().await?.map_or(0, |measure| measure.tokens);
+            let fits = self.policy.window == 0 || tokens <= emergency;
+            let fit = |rest, compaction| Fit { tokens, emergency, fits, compaction, rest };
+            let look = self.look().await?;
+            match look {
+                Look::Started(mut handle) if !fits && tries < WAITS => {
+                    compaction = Some(handle.result().await?);
+                }
+                Look::Rests(rest) => return Ok(fit(Some(rest), compaction)),
+                _ => return Ok(fit(None, compaction)),
+            }
+        }
+        Err(crate::Error::Aborted)
+    }
+
+    async fn fire(&self, measure: &Measure) -> Result<Look> {
+        let branch = self.session.info().await?.active;
+        let options = RunOptions::default();
+        if let Some(handle) = self.compactor.joined(&self.session, &branch) {
+            return Ok(Look::Started(handle));
+        }
+        let reading = reading(measure, &self.policy);
+        let mut fired = Ok(());
+        change(&self.session, &branch, |breaker| fired = breaker.fire(reading)).await?;
+        if let Err(rest) = fired {
+            return Ok(Look::Rests(rest));
+        }
+        let start = self.compactor.start(&self.session, &self.policy, &options, OnDrop::Detach);
+        let handle = start.await?;
+        let mut settling = handle.another();
+        let watch = self.clone();
+        tokio::spawn(async move {
+            let result = settling.result().await;
+            watch.settle(&branch, &result).await;
+        });
+        Ok(Look::Started(handle))
+    }
+
+    async fn settle(&self, branch: &str, result: &Result<CompactionResult>) {
+        let outcome = match result {
+            Err(crate::Error::Cancelled | crate::Error::Aborted) => Outcome::Neutral,
+            Err(_) => Outcome::Failed,
+            Ok(result) => match (&result.entry, &result.skipped_reason) {
+                (Some(entry), _) => match self.session.store().measure(*entry).await {
+                    Ok(measure) => Outcome::Landed {
+                        left: measure.tokens,
+                        through: measure.head.tokens_through,
+                    },
+                    Err(_) => Outcome::Neutral,
+                },
+                (None, Some(reason)) if is_useless(reason) => Outcome::Useless,
+                _ => Outcome::Neutral,
+            },
+        };
+        if outcome == Outcome::Neutral {
+            return;
+        }
+        let policy = &self.policy;
+        let settled = change(&self.session, branch, |breaker| breaker.settle(outcome, policy));
+        if let Err(error) = settled.await {
+            tracing::warn!(session = self.session.name(), branch, %error, "breaker not kept");
+        }
+    }
+}
+
+/// Whether trying again with the same context would come to the same.
+fn is_useless(reason: &SkipReason) -> bool {
+    matches!(
+        reason,
+        SkipReason::AllKept { .. }
+            | SkipReason::NoLegalCut { .. }
+            | SkipReason::Unreachable { .. }
+            | SkipReason::NoProgress { .. }
+    )
+}
+
+fn reading(measure: &Measure, policy: &Policy) -> Reading {
+    let cut = measure.compaction.as_ref().and_then(|place| place.cut.as_ref());
+    Reading {
+        tokens: measure.tokens,
+        through: measure.head.tokens_through,
+        overhead: cut.map_or(0, |cut| cut.lifted_tokens),
+        window: policy.window,
+    }
+}
+
+async fn read(session: &Session, branch: &str) -> Result<(Breaker, Option<Vec<u8>>)> {
+    let memo = session.store().memo(session.name(), &memo_name(BREAKER, branch)).await?;
+    let known = memo.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok());
+    Ok((known.unwrap_or_default(), memo))
+}
+
+/// Changes what is remembered of a branch, by compare-and-swap.
+async fn change(
+    session: &Session,
+    branch: &str,
+    mut change: impl FnMut(&mut Breaker) + Send,
+) -> Result<()> {
+    for _ in 0..MEMO_TRIES {
+        let (before, memo) = read(session, branch).await?;
+        let mut after = before.clone();
+        change(&mut after);
+        if after == before {
+            return Ok(());
+        }
+        // Numbers only: nothing of it can fail to encode.
+        let value = serde_json::to_vec(&after).unwrap_or_default();
+        let name = memo_name(BREAKER, branch);
+        let commit = Change {
+            presence: Presence::Existing,
+            memos: vec![MemoWrite { name, expect: Some(memo), value: Some(value) }],
+            ..Change::new(session.name(), Reason::Land, session.sources().now_ms())
+        };
+        match session.store().commit(commit).await {
+            Err(TreeError::MemoChanged { .. }) => {}
+            done => return Ok(done.map(drop)?),
+        }
+    }
+    let name = memo_name(BREAKER, branch);
+    Err(TreeError::MemoChanged { session: session.name().to_owned(), name }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use treering_provider::Scripted;
+
+    use super::*;
+    use crate::kit::{Desk, Gated, Words, keeping, scripted};
+
+    /// Waits until what was started has been counted.
+    async fn settled(compactor: &Compactor, desk: &Desk, is: impl Fn(&Breaker) -> bool) -> Status {
+        for _ in 0..10_000 {
+            let status = compactor.status(&desk.session).await.unwrap();
+            if is(&status.breaker) {
+                return status;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{:?}", compactor.status(&desk.session).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn it_starts_at_the_threshold_and_once() {
+        let mut desk = Desk::with("u300 a150").await;
+        let (gate, mut jobs) = Gated::new();
+        let compactor = Compactor::new(Arc::new(Words), Arc::clone(&gate) as _);
+        let watch = compactor.watch(&desk.session, &keeping(50));
+        assert!(matches!(watch.look().await.unwrap(), Look::Fits { tokens: 450 }));
+        desk.say("u60 a20").await;
+        assert!(matches!(watch.look().await.unwrap(), Look::Started(_)));
+        jobs.recv().await.unwrap();
+        desk.say("u5 a5").await;
+        let Look::Started(mut handle) = watch.look().await.unwrap() else { panic!() };
+        gate.let_go();
+        assert!(handle.result().await.unwrap().entry.is_some());
+        assert!(jobs.try_recv().is_err(), "one flight, one summary");
+        let status = settled(&compactor, &desk, |breaker| breaker.landed_at.is_some()).await;
+        assert_eq!((status.breaker.landed_at, status.breaker.open), (Some(540), None));
+        assert_eq!(status.lease.last.unwrap().entry, Some(desk.head().await));
+        assert!(matches!(watch.look().await.unwrap(), Look::Fits { .. }));
+    }
+
+    #[tokio::test]
+    async fn failures_rest_it_and_that_survives_the_compactor() {
+        let mut desk = Desk::with("u400 a200 u20 a20").await;
+        let fail =
+            || Err(treering_provider::Error::Unavailable { detail: "off".into(), after: None });
+        let script = Arc::new(Scripted::new((0..9).map(|_| fail())));
+        let compactor = Compactor::new(Arc::new(Words), Arc::clone(&script) as _);
+        let watch = compactor.watch(&desk.session, &keeping(100));
+        for failures in 1..=3 {
+            let Look::Started(mut handle) = watch.look().await.unwrap() else { panic!() };
+            handle.result().await.unwrap_err();
+            settled(&compactor, &desk, |breaker| breaker.failures == failures).await;
+            let Look::Rests(rest) = watch.look().await.unwrap() else { panic!() };
+            let same = matches!(rest, Rest::SameReading { .. });
+            assert!(same || failures == 3, "{rest}");
+            desk.say("a1").await;
+        }
+        let (later, other) = scripted(&["fine"]);
+        let watch = later.watch(&desk.session, &keeping(100));
+        let Look::Rests(rest) = watch.look().await.unwrap() else { panic!() };
+        assert_eq!(rest, Rest::Failing { failures: 3 });
+        assert_eq!((script.jobs().len(), other.jobs().len()), (3, 0));
+        later.rearm(&desk.session).await.unwrap();
+        assert!(matches!(watch.look().await.unwrap(), Look::Started(_)));
+    }
+
+    #[tokio::test]
+    async fn only_what_would_overflow_waits() {
+        let mut desk = Desk::with("u400 a200 u20 a20").await;
+        let (gate, mut jobs) = Gated::new();
+        let compactor = Compactor::new(Arc::new(Words), Arc::clone(&gate) as _);
+        let watch = compactor.watch(&desk.session, &keeping(100));
+        let emergency = keeping(100).budget().emergency;
+        let fit = watch.ensure_fits().await.unwrap();
+        assert_eq!(
+            (fit.tokens, fit.fits, fit.compaction),
+            (640, true, None),
+            "started, not awaited"
+        );
+        jobs.recv().await.unwrap();
+        desk.say("a300").await;
+        gate.let_go();
+        let fit = watch.ensure_fits().await.unwrap();
+        assert!(fit.fits && fit.tokens <= emergency, "{fit:?}");
+        assert!(fit.compaction.unwrap().entry.is_some());
+    }
+}
