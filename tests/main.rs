@@ -9,6 +9,10 @@
 
 /// The command line: what its JSON holds, exit codes, round trips.
 mod cli;
+/// Tool calls and their results in every context.
+mod closure;
+/// What a compaction does to what was visible.
+mod coverage;
 /// Power loss and failing disks, simulated.
 mod crash;
 /// The demo and the README's transcript of it.
@@ -17,10 +21,16 @@ mod demo;
 mod golden;
 /// Heads under many writers.
 mod heads;
+/// Random histories with compactions in them: coverage, closure and prefix at every step.
+mod histories;
+/// Every order of steps around a slow summarizer.
+mod interleave;
 /// A process that is killed.
 mod kill;
 /// Random histories against the plain model.
 mod model;
+/// What stays the same at the beginning of a context.
+mod prefix;
 /// Damage to a closed file.
 mod rot;
 /// Real sessions of other tools through the command line.

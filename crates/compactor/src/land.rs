@@ -129,7 +129,9 @@ impl Landing<'_> {
             Move { branch: Some(self.branch.to_owned()), expect: Expect::Head(head), to: To::Last };
         Change {
             presence: Presence::Existing,
-            entries: vec![draft],
+            // Under that head, not whatever the branch is at by now: otherwise a branch that was
+            // rewound below the cut would make this an invalid request, not a lost swap.
+            entries: vec![draft.under(Some(head))],
             moves: vec![moved],
             memos: vec![self.lease.demand()],
             ..Change::new(self.session.name(), Reason::Land, self.session.sources().now_ms())
