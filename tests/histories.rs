@@ -16,7 +16,7 @@ use treering_tree::{
 
 /// Histories a store holds, each a session of its own.
 const PER_STORE: u64 = 500;
-const STEPS: usize = 24;
+const STEPS: usize = 20;
 
 /// What a step did. Contexts are those of the active head.
 pub(crate) struct Seen<'a> {
