@@ -10,7 +10,7 @@ use crate::histories::Seen;
 
 /// What stands in a context, and in which part.
 fn visible(context: &Context) -> BTreeMap<Id, Source> {
-    let items = context.items.iter();
+    let mut items = context.items.iter();
     let own = items.filter(|item| !matches!(item.form, Form::Interrupted { .. }));
     own.map(|item| (item.stored.entry.id(), item.source)).collect()
 }
@@ -51,8 +51,8 @@ pub(crate) fn nothing_is_lost(seen: &Seen<'_>) {
 
 pub(crate) fn it_advances(seen: &Seen<'_>) {
     let newest = |context: &Context| {
-        let items = context.items.iter();
-        let summary = items.filter(|item| item.source == Source::Summary).next_back();
+        let mut items = context.items.iter();
+        let summary = items.rfind(|item| item.source == Source::Summary);
         summary.and_then(|item| item.stored.place.cut.clone())
     };
     if let (Some(_), Some(older)) = (seen.landed, newest(seen.before)) {
