@@ -22,6 +22,9 @@ const ENVELOPE_VERSION: u8 = 1;
 const FRAME_VERSION: u8 = 1;
 const FLAG_ERASED: u8 = 1;
 const FLAG_COMPRESSED: u8 = 2;
+const FLAG_LOST: u8 = 4;
+/// Bytes of its id that a frame carries.
+const MARK_BYTES: usize = 8;
 
 /// `C = H(domain, nonce, format, length, bytes)`.
 pub(crate) fn commitment(nonce: &Nonce, body: &Body) -> Commitment {
@@ -117,19 +120,26 @@ fn short_len(len: usize) -> [u8; 2] {
     u16::try_from(len).unwrap_or(u16::MAX).to_le_bytes()
 }
 
-/// An entry as it is stored: frame version, flags, envelope, then nonce, format and body, or the
-/// commitment alone where the body was erased. `shorter` is the body compressed, where that pays.
+/// An entry as it is stored: frame version, flags, the first bytes of its id, envelope, then nonce,
+/// format and body; or the commitment alone where the body was erased, or the whole id where the entry
+/// is lost. It says how long it is and what it hashes to, so that it can be found and trusted with
+/// nothing around it. `shorter` is the body compressed, where that pays.
 pub(crate) fn frame(entry: &Entry, shorter: Option<&[u8]>) -> Vec<u8> {
     let envelope = envelope_bytes(entry.envelope());
     let body = entry.body().map_or(0, |body| shorter.map_or(body.bytes.len(), <[u8]>::len));
-    let mut out = Vec::with_capacity(envelope.len() + body + 96);
+    let mut out = Vec::with_capacity(envelope.len() + body + 104);
     out.extend([FRAME_VERSION, 0]);
+    out.extend(&entry.id().as_bytes()[..MARK_BYTES]);
     put_len(&mut out, envelope.len());
     out.extend(&envelope);
     match entry.content() {
         Content::Erased { commitment } => {
             out[1] |= FLAG_ERASED;
             out.extend(commitment.0);
+        }
+        Content::Lost => {
+            out[1] |= FLAG_LOST;
+            out.extend(entry.id().as_bytes());
         }
         Content::Whole(whole) => {
             let Whole { nonce, body } = &**whole;
@@ -138,6 +148,7 @@ pub(crate) fn frame(entry: &Entry, shorter: Option<&[u8]>) -> Vec<u8> {
             put_len(&mut out, body.bytes.len());
             if let Some(shorter) = shorter {
                 out[1] |= FLAG_COMPRESSED;
+                put_len(&mut out, shorter.len());
                 out.extend(shorter);
             } else {
                 out.extend(&body.bytes);
@@ -161,41 +172,52 @@ pub(crate) fn unframe(
     expand: impl Fn(&[u8], usize) -> Result<Vec<u8>>,
 ) -> Result<Entry> {
     let broken = |why: &str| Error::corrupt("entry", format!("{expected}: {why}"));
+    let (entry, read) = salvage(bytes, expand).map_err(|why| broken(&why))?;
+    if read != bytes.len() {
+        return Err(broken("bytes after its end"));
+    }
+    if entry.id() != *expected {
+        return Err(broken(&format!("its content hashes to {}", entry.id())));
+    }
+    Ok(entry)
+}
+
+/// The entry whose frame begins `bytes`, and the frame's length; or why there is none.
+pub(crate) fn salvage(
+    bytes: &[u8],
+    expand: impl Fn(&[u8], usize) -> Result<Vec<u8>>,
+) -> Result<(Entry, usize), String> {
     let mut reader = Reader { rest: bytes };
     let (version, flags) = (reader.u8(), reader.u8());
     if version != Some(FRAME_VERSION) {
-        return Err(broken("frame of an unknown version"));
+        return Err("frame of an unknown version".to_owned());
     }
-    let flags = flags.filter(|flags| flags & !(FLAG_ERASED | FLAG_COMPRESSED) == 0);
-    let flags = flags.ok_or_else(|| broken("flags missing or unknown"))?;
-    let envelope_bytes = reader.len_and_bytes().ok_or_else(|| broken("envelope cut short"))?;
-    let envelope = read_envelope(envelope_bytes).ok_or_else(|| broken("envelope unreadable"))?;
-    let (commitment, content) = if flags & FLAG_ERASED != 0 {
-        let kept = reader.array().map(Commitment).ok_or_else(|| broken("commitment cut short"))?;
-        (kept, Content::Erased { commitment: kept })
-    } else {
-        let nonce = reader.array().map(Nonce).ok_or_else(|| broken("nonce cut short"))?;
-        let format = reader.text().ok_or_else(|| broken("body format unreadable"))?;
-        let len = reader.len().ok_or_else(|| broken("body length cut short"))?;
-        if len as u64 > limits::BODY_BYTES {
-            return Err(broken("body over the limit"));
+    let flags =
+        flags.filter(|flags| matches!(*flags, 0 | FLAG_ERASED | FLAG_COMPRESSED | FLAG_LOST));
+    let flags = flags.ok_or("flags missing or unknown")?;
+    let mark: [u8; MARK_BYTES] = reader.array().ok_or("mark cut short")?;
+    let envelope_bytes = reader.len_and_bytes().ok_or("envelope cut short")?;
+    let envelope = read_envelope(envelope_bytes).ok_or("envelope unreadable")?;
+    let (id, content) = match flags {
+        FLAG_LOST => (reader.array().map(Id::from_bytes).ok_or("id cut short")?, Content::Lost),
+        FLAG_ERASED => {
+            let commitment = reader.array().map(Commitment).ok_or("commitment cut short")?;
+            (id_of_parts(envelope_bytes, &commitment), Content::Erased { commitment })
         }
-        let body = if flags & FLAG_COMPRESSED != 0 {
-            Cow::Owned(expand(reader.rest, len)?)
-        } else {
-            Cow::Borrowed(reader.rest)
-        };
-        if body.len() != len {
-            return Err(broken("body of another length"));
+        _ => {
+            let (commitment, whole) = reader.whole(flags == FLAG_COMPRESSED, expand)?;
+            (id_of_parts(envelope_bytes, &commitment), Content::Whole(Arc::new(whole)))
         }
-        let commitment = commit_parts(&nonce.0, format.as_bytes(), &body);
-        (commitment, Content::Whole(Arc::new(Whole { nonce, body: Body::new(format, body) })))
     };
-    let id = id_of_parts(envelope_bytes, &commitment);
-    if id != *expected {
-        return Err(broken(&format!("its content hashes to {id}")));
+    if !id.as_bytes().starts_with(&mark) {
+        return Err(format!("its content hashes to {id}, which its mark is not of"));
     }
-    Ok(Entry::verified(id, envelope, content))
+    // Nothing but the mark vouches for a lost entry: it must look like one all through.
+    if (content == Content::Lost) != (envelope.kind == Kind::Lost) {
+        return Err("kind and content are not of one another".to_owned());
+    }
+    let read = bytes.len() - reader.rest.len();
+    Ok((Entry::verified(id, envelope, content), read))
 }
 
 /// The envelope of a frame alone, without looking at the body.
@@ -205,7 +227,8 @@ pub(crate) fn unframe(
 pub(crate) fn frame_envelope(bytes: &[u8]) -> Result<Envelope> {
     let mut reader = Reader { rest: bytes };
     let version = reader.u8();
-    let envelope = reader.u8().and_then(|_| reader.len_and_bytes()).and_then(read_envelope);
+    let past = reader.bytes(1 + MARK_BYTES);
+    let envelope = past.and_then(|_| reader.len_and_bytes()).and_then(read_envelope);
     envelope
         .filter(|_| version == Some(FRAME_VERSION))
         .ok_or_else(|| Error::corrupt("entry", "envelope unreadable"))
@@ -261,6 +284,31 @@ impl<'a> Reader<'a> {
     fn text(&mut self) -> Option<String> {
         let len = u16::from_le_bytes(self.array()?);
         String::from_utf8(self.bytes(usize::from(len))?.to_vec()).ok()
+    }
+
+    /// Nonce, format and body, and the hash of them.
+    fn whole(
+        &mut self,
+        compressed: bool,
+        expand: impl Fn(&[u8], usize) -> Result<Vec<u8>>,
+    ) -> Result<(Commitment, Whole), String> {
+        let nonce = self.array().map(Nonce).ok_or("nonce cut short")?;
+        let format = self.text().ok_or("body format unreadable")?;
+        let len = self.len().ok_or("body length cut short")?;
+        if len as u64 > limits::BODY_BYTES {
+            return Err("body over the limit".to_owned());
+        }
+        let body = if compressed {
+            let shorter = self.len_and_bytes().ok_or("body cut short")?;
+            Cow::Owned(expand(shorter, len).map_err(|error| error.to_string())?)
+        } else {
+            Cow::Borrowed(self.bytes(len).ok_or("body cut short")?)
+        };
+        if body.len() != len {
+            return Err("body of another length".to_owned());
+        }
+        let commitment = commit_parts(&nonce.0, format.as_bytes(), &body);
+        Ok((commitment, Whole { nonce, body: Body::new(format, body) }))
     }
 
     #[allow(clippy::option_option, reason = "the outer one is the reader's end of input")]
@@ -362,7 +410,7 @@ mod tests {
     proptest! {
         #[test]
         fn invariant_2_a_frame_reads_back_and_any_flipped_bit_is_noticed(
-            kind in 0_u16..12, at_ms: i64, alias in proptest::option::of("[a-z]{1,9}"),
+            kind in 1_u16..12, at_ms: i64, alias in proptest::option::of("[a-z]{1,9}"),
             calls in proptest::collection::vec("[a-z]{1,5}", 0..3), body: Vec<u8>, flip: usize,
         ) {
             let kind = Kind::from_code(kind);
@@ -390,5 +438,16 @@ mod tests {
         assert_eq!(erased.id(), entry.id());
         let bytes = frame(&erased, None);
         assert_eq!(unframe(&bytes, &entry.id(), plain).unwrap(), erased);
+    }
+
+    #[test]
+    fn a_frame_is_found_and_trusted_with_nothing_around_it() {
+        let entry = whole(Envelope::new(Kind::User, 5), b"body");
+        let lost = Entry::lost(Id::from_bytes([3; 32]), Some(entry.id()));
+        for entry in [entry, lost] {
+            let bytes = frame(&entry, None);
+            let found = salvage(&[&bytes, &b"more"[..]].concat(), plain).unwrap();
+            assert_eq!(found, (entry, bytes.len()));
+        }
     }
 }

@@ -36,12 +36,16 @@ pub enum Kind {
     Unpin,
     /// Never in the context: labels, settings, foreign lines that carry no message.
     Record,
+    /// Stands for an entry of which `recover` found nothing but the id. Never appended otherwise, never
+    /// in the context; the calls open before it count as interrupted.
+    Lost,
     /// A kind of a newer version: kept and shown, never in the context.
     Unknown(u16),
 }
 
 /// The one table of kinds: code, name.
-const KINDS: [(Kind, u16, &str); 10] = [
+const KINDS: [(Kind, u16, &str); 11] = [
+    (Kind::Lost, 0, "lost"),
     (Kind::SystemPrompt, 1, "system-prompt"),
     (Kind::User, 2, "user"),
     (Kind::Assistant, 3, "assistant"),
@@ -172,6 +176,9 @@ impl Envelope {
 
     /// Limits and the rules that need no other entry.
     pub(crate) fn check(&self) -> Result<()> {
+        if self.kind == Kind::Lost {
+            return Err(Error::invalid("kind", "only `recover` makes entries that are lost"));
+        }
         limits::within("tool calls in one entry", limits::CALLS_PER_ENTRY, self.calls.len())?;
         limits::within("tool answers in one entry", limits::CALLS_PER_ENTRY, self.answers.len())?;
         let names = self.calls.iter().chain(&self.answers).map(|call| ("tool call id", call));
@@ -271,10 +278,12 @@ pub enum Content {
         /// Hash of what was there.
         commitment: Commitment,
     },
+    /// Damage took the entry; what names it is known, and nothing of what it was.
+    Lost,
 }
 
 /// An immutable node of the tree. Its id always matches its content: it is computed when the value
-/// is made, never taken from outside.
+/// is made, never taken from outside, but for entries of [`Kind::Lost`], which are an id and no content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     id: Id,
@@ -295,6 +304,12 @@ impl Entry {
         Self { id, envelope, content: Content::Erased { commitment } }
     }
 
+    /// The stand-in for an entry that is known by its id alone, and perhaps by what it stood under.
+    pub(crate) fn lost(id: Id, parent: Option<Id>) -> Self {
+        let envelope = Envelope { parent, ..Envelope::new(Kind::Lost, 0) };
+        Self { id, envelope, content: Content::Lost }
+    }
+
     /// An entry whose id the decoder has just recomputed from the same content.
     pub(crate) fn verified(id: Id, envelope: Envelope, content: Content) -> Self {
         Self { id, envelope, content }
@@ -310,11 +325,11 @@ impl Entry {
         &self.envelope
     }
 
-    /// What the engine does not understand; `None` once erased.
+    /// What the engine does not understand; `None` once erased, or where it is lost.
     pub fn body(&self) -> Option<&Body> {
         match &self.content {
             Content::Whole(whole) => Some(&whole.body),
-            Content::Erased { .. } => None,
+            Content::Erased { .. } | Content::Lost => None,
         }
     }
 
