@@ -84,7 +84,9 @@ fn arrange(tail: Tail) -> Vec<Item> {
     let mut items = Vec::with_capacity(lifted.len() + entries.len() + 1);
     let has_place = |run: Vec<Stored>| {
         run.into_iter()
-            .filter(|stored| stored.place.kind.has_place_in_context())
+            .filter(|stored| {
+                stored.place.kind.has_place_in_context() || stored.place.kind == Kind::Lost
+            })
             .collect::<Vec<_>>()
     };
     lay(&has_place(lifted), Unanswered::Interrupted, |_| Source::Pin, &mut items);
@@ -132,6 +134,9 @@ fn lay(
     };
     for index in 0..run.len() {
         if std::mem::replace(&mut laid[index], true) {
+            continue;
+        }
+        if run[index].place.kind == Kind::Lost {
             continue;
         }
         let form = if pairing.late[index] { Form::LateResult } else { Form::Verbatim };
@@ -188,7 +193,8 @@ impl Pairing {
         for (index, stored) in run.iter().enumerate() {
             let envelope = stored.entry.envelope();
             // A run of lifted entries may lack the user entry that closed the calls of a turn.
-            if index > 0 && run[index - 1].place.turn != stored.place.turn {
+            let turned = index > 0 && run[index - 1].place.turn != stored.place.turn;
+            if turned || stored.place.kind == Kind::Lost {
                 pairing.interrupt(&mut open);
             }
             for answer in &envelope.answers {

@@ -86,10 +86,12 @@ pub(crate) fn place(
     };
     match kind {
         Kind::SystemPrompt => place.pins = Some(place.number),
-        Kind::Pin | Kind::Unpin => {
-            check_on_path(above, parent, facts.target.as_deref())?;
-            place.pins = Some(place.number);
-        }
+        Kind::Pin | Kind::Unpin => match on_path(above, parent, facts.target.as_deref()) {
+            Ok(_) => place.pins = Some(place.number),
+            // What it is about went with the lost part of the path: it does nothing.
+            Err(_) if below_lost(above, parent)? => {}
+            Err(error) => return Err(error),
+        },
         Kind::Compaction => {
             place.cut = Some(cut(above, parent, place.number, facts.target.as_deref())?);
             place.compaction = Some(place.number);
@@ -99,14 +101,15 @@ pub(crate) fn place(
     Ok(place)
 }
 
-/// Calls open after an entry: a user entry closes all, a result the ones it answers.
+/// Calls open after an entry: a user entry closes all, as a lost one may have, a result the ones it
+/// answers.
 fn open_after(
     parent: Option<&Arc<Place>>,
     by: Number,
     envelope: &Envelope,
 ) -> Result<Vec<OpenCall>> {
     let mut open = match parent {
-        Some(parent) if envelope.kind != Kind::User => parent.open.clone(),
+        Some(parent) if !matches!(envelope.kind, Kind::User | Kind::Lost) => parent.open.clone(),
         _ => Vec::new(),
     };
     for answer in &envelope.answers {
@@ -120,20 +123,25 @@ fn open_after(
     Ok(open)
 }
 
-fn check_on_path(
+/// The target, which must be an ancestor of the entry.
+fn on_path<'t>(
     above: &impl Places,
     parent: Option<&Arc<Place>>,
-    target: Option<&Place>,
-) -> Result<()> {
-    let on_path = match (parent, target) {
-        (Some(parent), Some(target)) => ancestry::is_ancestor(above, target, parent)?,
-        _ => false,
-    };
-    if on_path {
-        return Ok(());
+    target: Option<&'t Place>,
+) -> Result<&'t Place> {
+    if let (Some(parent), Some(target)) = (parent, target)
+        && ancestry::is_ancestor(above, target, parent)?
+    {
+        return Ok(target);
     }
     let target = target.map_or_else(|| "none".to_owned(), |target| target.id.to_string());
     Err(Error::invalid("target", format!("{target} is not an ancestor of the entry")))
+}
+
+/// Whether the path begins with a lost entry: what came before it is not known any more.
+fn below_lost(above: &impl Places, parent: Option<&Arc<Place>>) -> Result<bool> {
+    let root = parent.map(|parent| ancestry::at_depth(above, parent, 0)).transpose()?.flatten();
+    Ok(root.is_some_and(|root| root.kind == Kind::Lost))
 }
 
 /// What a compaction with this number does under `parent`, keeping from `target` on.
@@ -146,8 +154,15 @@ pub(crate) fn cut(
     number: Number,
     target: Option<&Place>,
 ) -> Result<Cut> {
-    let (first_kept, depth, covered_tokens, covered_turns) = if let Some(first) = target {
-        check_on_path(above, parent, target)?;
+    let found = target.map(|_| on_path(above, parent, target)).transpose();
+    let (first_kept, depth, covered_tokens, covered_turns) = if let (Err(_), Some(parent)) =
+        (&found, parent)
+        && below_lost(above, Some(parent))?
+    {
+        // All that is left of the path may have been kept, so all of it is.
+        let root = ancestry::at_depth(above, parent, 0)?;
+        (root.map_or(number, |root| root.number), 0, 0, 0)
+    } else if let Some(first) = found? {
         let before = first.parent.map(|number| above.place(number)).transpose()?;
         if !first.may_be_first_kept(before.as_deref()) {
             return Err(Error::invalid(
@@ -168,6 +183,7 @@ pub(crate) fn cut(
     let older = superseded.transpose()?;
     if let Some((older, cut)) = older.as_ref().and_then(|older| Some((older, older.cut.as_ref()?)))
         && depth <= cut.first_kept_depth
+        && !below_lost(above, parent)?
     {
         return Err(Error::Superseded { by: older.id });
     }

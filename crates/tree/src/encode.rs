@@ -19,7 +19,8 @@ use crate::limits;
 const CONTENT_DOMAIN: &[u8] = b"treering/content/1\0";
 const ENTRY_DOMAIN: &[u8] = b"treering/entry/1\0";
 const ENVELOPE_VERSION: u8 = 1;
-const FRAME_VERSION: u8 = 1;
+/// First byte of every frame.
+pub(crate) const FRAME_VERSION: u8 = 1;
 const FLAG_ERASED: u8 = 1;
 const FLAG_COMPRESSED: u8 = 2;
 const FLAG_LOST: u8 = 4;
@@ -218,6 +219,37 @@ pub(crate) fn salvage(
     }
     let read = bytes.len() - reader.rest.len();
     Ok((Entry::verified(id, envelope, content), read))
+}
+
+/// How long the frame is whose head, everything up to the body, begins `bytes`; `None` where none does.
+pub(crate) fn frame_len(bytes: &[u8]) -> Option<usize> {
+    let mut reader = Reader { rest: bytes };
+    if reader.u8()? != FRAME_VERSION {
+        return None;
+    }
+    let flags = reader.u8()?;
+    reader.bytes(MARK_BYTES)?;
+    let envelope = reader.len_and_bytes()?;
+    // The cheapest sign that this is one, before anything is decoded.
+    if envelope.first() != Some(&ENVELOPE_VERSION) {
+        return None;
+    }
+    read_envelope(envelope)?;
+    let rest = match flags {
+        FLAG_LOST | FLAG_ERASED => 32,
+        0 | FLAG_COMPRESSED => {
+            reader.array::<16>()?;
+            reader.text()?;
+            let len = reader.len()?;
+            let stored = if flags == FLAG_COMPRESSED { reader.len()? } else { len };
+            if len.max(stored) as u64 > limits::BODY_BYTES {
+                return None;
+            }
+            stored
+        }
+        _ => return None,
+    };
+    Some(bytes.len() - reader.rest.len() + rest)
 }
 
 /// The envelope of a frame alone, without looking at the body.
@@ -448,6 +480,7 @@ mod tests {
             let bytes = frame(&entry, None);
             let found = salvage(&[&bytes, &b"more"[..]].concat(), plain).unwrap();
             assert_eq!(found, (entry, bytes.len()));
+            assert_eq!(frame_len(&bytes), Some(bytes.len()));
         }
     }
 }

@@ -310,6 +310,17 @@ impl Entry {
         Self { id, envelope, content: Content::Lost }
     }
 
+    /// The same entry, its body erased.
+    pub(crate) fn without_body(&self) -> Self {
+        let content = match &self.content {
+            Content::Whole(whole) => {
+                Content::Erased { commitment: encode::commitment(&whole.nonce, &whole.body) }
+            }
+            gone => gone.clone(),
+        };
+        Self { id: self.id, envelope: self.envelope.clone(), content }
+    }
+
     /// An entry whose id the decoder has just recomputed from the same content.
     pub(crate) fn verified(id: Id, envelope: Envelope, content: Content) -> Self {
         Self { id, envelope, content }

@@ -65,11 +65,15 @@ pub use entry::{Body, Commitment, Content, Draft, Entry, Envelope, Kind, Nonce, 
 pub use error::{Error, ErrorKind, Result};
 pub use id::{Id, Prefix};
 pub use message::{
-    LABEL_FORMAT, Label, MESSAGE_FORMAT, Message, Part, Role, SUMMARY_FORMAT, Summary, Usage,
+    LABEL_FORMAT, Label, MESSAGE_FORMAT, Message, Part, Role, SUMMARY_FORMAT, Summary,
+    TOMBSTONE_FORMAT, Tombstone, Usage,
 };
 pub use place::{Active, Cut, Measure, Number, OpenCall, Place};
 #[cfg(feature = "redb")]
-pub use redb::{BackendError, BackendFactory, Durability, Options, RedbStore, StorageBackend};
+pub use redb::{
+    BackendError, BackendFactory, Durability, Options, RecoverReport, RecoveredSession, RedbStore,
+    StorageBackend,
+};
 pub use session::{Replay, Session};
 pub use sources::Sources;
 pub use store::{

@@ -13,6 +13,8 @@ pub const MESSAGE_FORMAT: &str = "treering/message/1";
 pub const SUMMARY_FORMAT: &str = "treering/summary/1";
 /// Format name of a [`Label`] body.
 pub const LABEL_FORMAT: &str = "treering/label/1";
+/// Format name of a [`Tombstone`] body.
+pub const TOMBSTONE_FORMAT: &str = "treering/tombstone/1";
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,6 +224,33 @@ impl Label {
     /// `Invalid` when the body is of another format or is not JSON of a label.
     pub fn from_body(body: &Body) -> Result<Self> {
         from_json(body, LABEL_FORMAT)
+    }
+}
+
+/// That the body of an entry was erased: the body of a [`Kind::Record`](crate::Kind::Record) whose
+/// target is the entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// Who erased it.
+    pub by: String,
+    /// When, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// Why.
+    pub reason: String,
+}
+
+impl Tombstone {
+    /// The engine's own body for it.
+    pub fn body(&self) -> Body {
+        Body::new(TOMBSTONE_FORMAT, to_json(self))
+    }
+
+    /// Reads the engine's own body.
+    ///
+    /// # Errors
+    /// `Invalid` when the body is of another format or is not JSON of a tombstone.
+    pub fn from_body(body: &Body) -> Result<Self> {
+        from_json(body, TOMBSTONE_FORMAT)
     }
 }
 

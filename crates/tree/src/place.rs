@@ -105,7 +105,8 @@ impl Place {
     /// Whether a compaction may keep from this entry on: no call made before it can still be
     /// answered at or after it. `parent` is the place of its parent.
     pub fn may_be_first_kept(&self, parent: Option<&Place>) -> bool {
-        self.begins_turn() || parent.is_none_or(|parent| parent.open.is_empty())
+        let closes_all = self.begins_turn() || self.kind == Kind::Lost;
+        closes_all || parent.is_none_or(|parent| parent.open.is_empty())
     }
 }
 

@@ -198,6 +198,7 @@ impl Session {
                 Reason::Undo(of) => {
                     return Err(Error::corrupt("journal", format!("row {at} takes back row {of}")));
                 }
+                Reason::Recover => None,
                 _ => return Ok(row),
             };
         }

@@ -244,6 +244,10 @@ pub enum Reason {
     Import,
     /// The change of this journal row was taken back.
     Undo(u64),
+    /// What a damaged store held was put into this one.
+    Recover,
+    /// Bodies were erased.
+    Erase,
 }
 
 /// What a change did.

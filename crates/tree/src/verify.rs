@@ -7,6 +7,10 @@ use serde::Serialize;
 pub struct Report {
     /// Entries read and rehashed.
     pub entries: u64,
+    /// Those whose bodies were erased.
+    pub erased: u64,
+    /// Those that `recover` knows by their id alone. No contradiction: the loss is on record.
+    pub lost: u64,
     /// Sessions checked.
     pub sessions: u64,
     /// Journal rows replayed.

@@ -21,7 +21,8 @@ use crate::id::Id;
 use crate::limits;
 use crate::place::{Number, Place};
 use crate::store::{
-    Change, Committed, Expect, HeadMove, JournalRow, MAIN, MemoWrite, Move, Presence, Stored, To,
+    Change, Committed, Expect, HeadMove, JournalRow, MAIN, MemoWrite, Move, Presence, Reason,
+    Stored, To,
 };
 
 /// A change that was checked as far as that needs no store, its bodies compressed: done by the caller,
@@ -42,6 +43,11 @@ impl Prepared {
         let shorter = |draft: &Draft| shrink::compress(&draft.body().bytes);
         let shorter = change.entries.iter().map(shorter).collect();
         Ok(Self { change, shorter, bytes })
+    }
+
+    /// What `recover` puts in, which is checked where it is derived.
+    pub(super) fn recovered(session: &str, at_ms: i64, shorter: Vec<Option<Vec<u8>>>) -> Self {
+        Self { change: Change::new(session, Reason::Recover, at_ms), shorter, bytes: 0 }
     }
 
     pub(super) fn entries(&self) -> usize {
@@ -140,6 +146,11 @@ impl Applier<'_, '_> {
                 answers.push(answer);
             }
         }
+        self.finish(answers)
+    }
+
+    /// Writes what belongs to the whole group.
+    pub(super) fn finish(mut self, answers: Vec<Result<Committed>>) -> Result<Applied, Fault> {
         let mut indexed = None;
         if self.wrote {
             let entries = self.counters.entries;
@@ -366,7 +377,7 @@ impl Applier<'_, '_> {
         Ok(New { draft: index, entry: Arc::new(entry), place: Arc::new(place) })
     }
 
-    fn write(
+    pub(super) fn write(
         &mut self,
         Prepared { change, shorter, .. }: &Prepared,
         mut session: SessionRow,

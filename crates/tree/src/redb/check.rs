@@ -14,6 +14,7 @@ use super::tables::{SessionRow, id_hash, index_key, lengths};
 use crate::ancestry::Places;
 use crate::derive::{self, Facts};
 use crate::encode;
+use crate::entry::Content;
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::place::{Number, Place};
@@ -134,6 +135,11 @@ impl Check<'_> {
         let tables = &self.snapshot.tables;
         let place = tables.place_at(number)?;
         let entry = encode::unframe(tables.frame_at(number)?.bytes(), &place.id, shrink::expand)?;
+        match entry.content() {
+            Content::Erased { .. } => self.report.erased += 1,
+            Content::Lost => self.report.lost += 1,
+            Content::Whole(_) => {}
+        }
         let parent = place.parent.map(|number| self.snapshot.place(number)).transpose()?;
         if parent.as_ref().map(|parent| parent.id) != entry.envelope().parent {
             self.problem("place", place.id, "its parent's number is not that of its parent");

@@ -77,32 +77,69 @@ fn open_existing(path: &Path) -> Result<File> {
     options.open(path).map_err(|cause| storage(&format!("opening {}", path.display()), cause))
 }
 
+/// What becomes of a file that has the name already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It stays, and is as good as what was made.
+    Stays,
+    /// It stays, and that is an error.
+    Refused,
+    /// It gives way.
+    Replaced,
+}
+
 fn create(path: &Path, sources: &Sources) -> Result<()> {
+    publish(path, sources, Taken::Stays, |temporary| {
+        let doing = |cause| storage(&format!("creating {}", path.display()), cause);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(temporary).map_err(doing)?;
+        let backend = guarded(|| Ok(FileBackend::new(file)?))?;
+        let database = database(Box::new(backend), CREATING_BYTES, Switch::default())?;
+        drop(fresh(database, sources)?);
+        Ok(())
+    })
+}
+
+/// Makes a file whole and durable under a temporary name, then gives it its own: a crash at any point
+/// leaves what was there before, and at most the temporary file.
+pub(super) fn publish<T>(
+    path: &Path,
+    sources: &Sources,
+    taken: Taken,
+    make: impl FnOnce(&Path) -> Result<T>,
+) -> Result<T> {
     let doing = |what: &str| format!("{what} {}", path.display());
     let mut suffix = [0; 8];
     sources.fill(&mut suffix);
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let temporary = path.with_file_name(format!(".{name}.{:016x}.new", u64::from_le_bytes(suffix)));
     let made = (|| {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&temporary).map_err(|cause| storage(&doing("creating"), cause))?;
-        let synced = file.try_clone().map_err(|cause| storage(&doing("creating"), cause))?;
-        let backend = guarded(|| Ok(FileBackend::new(file)?))?;
-        let database = database(Box::new(backend), CREATING_BYTES, Switch::default())?;
-        drop(fresh(database, sources)?);
-        synced.sync_all().map_err(|cause| storage(&doing("syncing"), cause))?;
-        // A link fails where the name is taken: of two creators one wins, and the other opens that.
-        match fs::hard_link(&temporary, path) {
-            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(_) => {
-                fs::rename(&temporary, path).map_err(|cause| storage(&doing("naming"), cause))
+        let made = make(&temporary)?;
+        let synced = File::open(&temporary).and_then(|file| file.sync_all());
+        synced.map_err(|cause| storage(&doing("syncing"), cause))?;
+        let rename = || fs::rename(&temporary, path);
+        let named = if taken == Taken::Replaced {
+            rename()
+        } else {
+            // A link fails where the name is taken: of two creators one wins.
+            match fs::hard_link(&temporary, path) {
+                Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
+                    if taken == Taken::Refused {
+                        let name = path.display().to_string();
+                        return Err(Error::Exists { what: "store", name });
+                    }
+                    Ok(())
+                }
+                Err(_) => rename(),
+                Ok(()) => Ok(()),
             }
-            Ok(()) => Ok(()),
-        }?;
-        sync_directory(path).map_err(|cause| storage(&doing("syncing the folder of"), cause))
+        };
+        named.map_err(|cause| storage(&doing("naming"), cause))?;
+        sync_directory(path).map_err(|cause| storage(&doing("syncing the folder of"), cause))?;
+        Ok(made)
     })();
     // Gone already where it was renamed.
     let _ = fs::remove_file(&temporary);

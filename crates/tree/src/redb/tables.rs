@@ -27,10 +27,10 @@ const NAMES: TableDefinition<&[u8], u64> = TableDefinition::new("session-names")
 const IDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("ids");
 const ALIASES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("aliases");
 
-const IDENTITY_KEY: &[u8] = b"store";
+pub(super) const IDENTITY_KEY: &[u8] = b"store";
 /// All that changes with an append shares one table, and in a small store one page: the counters under
 /// the empty key, then each session's row followed by its branches and memos.
-const COUNTERS_KEY: &[u8] = b"";
+pub(super) const COUNTERS_KEY: &[u8] = b"";
 
 /// Comes after every branch's name: no UTF-8 text begins with it.
 const MEMO_MARK: &[u8] = &[0xff];
@@ -128,7 +128,7 @@ fn head_value(head: Option<Number>) -> Vec<u8> {
     head.map(|number| number.to_be_bytes().to_vec()).unwrap_or_default()
 }
 
-fn read_head(bytes: &[u8]) -> Result<Option<Number>> {
+pub(super) fn read_head(bytes: &[u8]) -> Result<Option<Number>> {
     match <[u8; 8]>::try_from(bytes) {
         Ok(bytes) => Ok(Some(Number::from_be_bytes(bytes))),
         Err(_) if bytes.is_empty() => Ok(None),

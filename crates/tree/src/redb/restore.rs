@@ -1,0 +1,303 @@
+//! The second half of `recover`: puts entries whose ids are known into a new store, deriving their places
+//! as an append does. It has no opinion on where they come from.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::apply::{Applier, Prepared};
+use super::fault::{Fault, guarded};
+use super::file::Place as Where;
+use super::index::Merging;
+use super::overlay::{New, Overlay};
+use super::sessions::Sessions;
+use super::shrink;
+use super::tables::{Counters, Identity, SessionRow, WriteTables};
+use super::{Open, Options};
+use crate::derive::{self, Facts};
+use crate::entry::{Entry, Kind};
+use crate::error::{Error, Result};
+use crate::id::Id;
+use crate::place::Number;
+use crate::store::{HeadMove, MAIN};
+
+/// Entries, and bytes of their bodies, in one transaction.
+const GROUP_ENTRIES: usize = 1_024;
+const GROUP_BYTES: usize = 8 << 20;
+/// Session of what has none.
+pub(super) const RECOVERED: &str = "recovered";
+
+/// An entry to put back, and its size in tokens.
+pub(super) struct Item {
+    pub(super) entry: Entry,
+    pub(super) tokens: u32,
+}
+
+/// An entry that is whole and has no place in the new store: a stand-in takes its own.
+pub(super) struct Refused {
+    pub(super) id: Id,
+    pub(super) why: String,
+}
+
+/// A store that is being filled.
+pub(super) struct Restorer {
+    open: Open,
+    counters: Counters,
+    merging: Merging,
+    at_ms: i64,
+    names: Vec<String>,
+    /// Sessions that are still to be written.
+    created: Vec<SessionRow>,
+    /// The session of what has none, once there is something.
+    unknown: Option<usize>,
+    waiting: Vec<(usize, Item)>,
+    waiting_bytes: usize,
+    refused: Vec<Refused>,
+}
+
+impl Restorer {
+    /// A new store at `path`, with the secret of an older one, so that what is imported again is found.
+    pub(super) fn create(path: &Path, options: &Options, older: Option<&Identity>) -> Result<Self> {
+        let at_ms = options.sources.now_ms();
+        let (open, counters, merging) = Open::new(&Where::File(path.to_owned()), options)?;
+        if let Some(older) = older {
+            let mut identity = open.identity.clone();
+            (identity.secret, identity.created_ms) = (older.secret, older.created_ms);
+            guarded(|| {
+                let txn = open.database.begin_write()?;
+                WriteTables::open(&txn)?.put_identity(&identity)?;
+                Ok(txn.commit()?)
+            })?;
+        }
+        Ok(Self {
+            open,
+            counters,
+            merging,
+            at_ms,
+            names: Vec::new(),
+            created: Vec::new(),
+            unknown: None,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            refused: Vec::new(),
+        })
+    }
+
+    pub(super) fn name(&self, session: usize) -> &str {
+        self.names.get(session).map_or(RECOVERED, String::as_str)
+    }
+
+    /// Makes the next session; `tree` is the number of the session whose aliases it shares.
+    pub(super) fn session(
+        &mut self,
+        name: &str,
+        active: &str,
+        tree: Option<usize>,
+        created_ms: Option<i64>,
+    ) -> usize {
+        let number = self.names.len();
+        self.names.push(name.to_owned());
+        let created_ms = created_ms.unwrap_or(self.at_ms);
+        let row = SessionRow {
+            number: number as u64,
+            name: name.to_owned(),
+            tree: tree.unwrap_or(number) as u64,
+            active: active.to_owned(),
+            has_active: false,
+            head: None,
+            branches: 0,
+            entries: 0,
+            first_entry: None,
+            last_entry: None,
+            last_journal: 0,
+            journal_root: [0; 32],
+            created_ms,
+            changed_ms: created_ms,
+        };
+        self.created.push(row);
+        number
+    }
+
+    /// The session itself, or the one of what has none.
+    pub(super) fn known(&mut self, session: Option<usize>) -> usize {
+        if let Some(known) = session.or(self.unknown) {
+            return known;
+        }
+        let unknown = self.session(RECOVERED, MAIN, None, None);
+        self.unknown = Some(unknown);
+        unknown
+    }
+
+    /// Puts an entry back, once a group is full; answers its session.
+    pub(super) fn put(&mut self, session: Option<usize>, item: Item) -> Result<usize> {
+        let session = self.known(session);
+        self.waiting_bytes += item.entry.body().map_or(0, |body| body.bytes.len());
+        self.waiting.push((session, item));
+        if self.waiting.len() >= GROUP_ENTRIES || self.waiting_bytes >= GROUP_BYTES {
+            self.flush()?;
+        }
+        Ok(session)
+    }
+
+    /// Writes what waits.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        let (created, waiting) =
+            (std::mem::take(&mut self.created), std::mem::take(&mut self.waiting));
+        self.waiting_bytes = 0;
+        let names = self.names.clone();
+        let at_ms = self.at_ms;
+        let mut refused = Vec::new();
+        self.transaction(false, |applier| {
+            for row in created {
+                let prepared = Prepared::recovered(&row.name, row.created_ms, Vec::new());
+                applier.write(&prepared, row, true, &BTreeMap::new(), Vec::new(), None)?;
+            }
+            for run in waiting.chunk_by(|one, other| one.0 == other.0) {
+                let name = run.first().and_then(|(session, _)| names.get(*session));
+                if let Some(name) = name {
+                    put_run(applier, name, at_ms, run, &mut refused)?;
+                }
+            }
+            Ok(())
+        })?;
+        self.refused.extend(refused);
+        Ok(())
+    }
+
+    /// Binds branches of a session.
+    pub(super) fn bind(&mut self, session: usize, branches: &[(String, Option<Id>)]) -> Result<()> {
+        let name = self.name(session).to_owned();
+        let prepared = Prepared::recovered(&name, self.at_ms, Vec::new());
+        self.transaction(false, |applier| {
+            let missing = || Error::NotFound { what: "session", name: name.clone() };
+            let row = applier.sessions.named(&applier.tables, &name)?.ok_or_else(missing)?;
+            let mut moves = Vec::with_capacity(branches.len());
+            for (branch, head) in branches {
+                let place = head.map(|id| overlay(applier).find(&id)).transpose()?.flatten();
+                let (branch, to) = (branch.clone(), place.as_ref().map(|place| place.id));
+                let moved = HeadMove { branch, existed: false, exists: true, from: None, to };
+                moves.push((moved, place.map(|place| place.number)));
+            }
+            applier.write(&prepared, row, false, &BTreeMap::new(), moves, None)?;
+            Ok(())
+        })
+    }
+
+    /// Makes all of it durable; answers what could not be put back as it was.
+    pub(super) fn finish(mut self) -> Result<Vec<Refused>> {
+        self.flush()?;
+        self.transaction(true, |applier| {
+            applier.wrote = true;
+            Ok(())
+        })?;
+        Ok(self.refused)
+    }
+
+    fn transaction(
+        &mut self,
+        is_last: bool,
+        work: impl FnOnce(&mut Applier<'_, '_>) -> Result<(), Fault>,
+    ) -> Result<()> {
+        let counters = self.counters.clone();
+        let (open, merging) = (&self.open, &mut self.merging);
+        let mut sessions = Sessions::default();
+        let applied = guarded(|| {
+            let mut txn = open.database.begin_write()?;
+            txn.set_two_phase_commit(true);
+            txn.set_quick_repair(is_last);
+            let mut applier = Applier {
+                tables: WriteTables::open(&txn)?,
+                counters,
+                index: &open.index,
+                caches: &open.caches,
+                merging,
+                sessions: &mut sessions,
+                appended: Vec::new(),
+                wrote: false,
+            };
+            work(&mut applier)?;
+            let applied = applier.finish(Vec::new())?;
+            txn.commit()?;
+            Ok(applied)
+        })?;
+        self.counters = applied.counters;
+        self.open.committed(applied.appended);
+        if applied.indexed.is_some() {
+            self.open.index.merged(&mut self.merging);
+        }
+        Ok(())
+    }
+}
+
+fn overlay<'a, 't>(applier: &'a Applier<'t, '_>) -> Overlay<'a, 't> {
+    Overlay {
+        tables: &applier.tables,
+        index: applier.index,
+        caches: applier.caches,
+        entries: applier.counters.entries,
+        new: RefCell::default(),
+        new_ids: RefCell::default(),
+    }
+}
+
+/// Puts back entries of one session, one after another.
+fn put_run(
+    applier: &mut Applier<'_, '_>,
+    name: &str,
+    at_ms: i64,
+    run: &[(usize, Item)],
+    refused: &mut Vec<Refused>,
+) -> Result<(), Fault> {
+    let missing = || Error::NotFound { what: "session", name: name.to_owned() };
+    let row = applier.sessions.named(&applier.tables, name)?.ok_or_else(missing)?;
+    let overlay = overlay(applier);
+    let mut previous_in_session = row.last_entry;
+    let mut shorter = Vec::with_capacity(run.len());
+    for (draft, (_, item)) in run.iter().enumerate() {
+        shorter.push(item.entry.body().and_then(|body| shrink::compress(&body.bytes)));
+        let derived = derive(&overlay, &row, previous_in_session, &item.entry, item.tokens);
+        let (entry, place) = match derived {
+            Ok(place) => (item.entry.clone(), place),
+            Err(error) => {
+                let (id, parent) = (item.entry.id(), item.entry.envelope().parent);
+                refused.push(Refused { id, why: error.to_string() });
+                let entry = Entry::lost(id, parent);
+                let place = derive(&overlay, &row, previous_in_session, &entry, 0)?;
+                (entry, place)
+            }
+        };
+        previous_in_session = Some(place.number);
+        overlay.new_ids.borrow_mut().insert(place.id, place.number);
+        let new = New { draft, entry: Arc::new(entry), place: Arc::new(place) };
+        overlay.new.borrow_mut().insert(new.place.number, new);
+    }
+    let new = overlay.new.into_inner();
+    let prepared = Prepared::recovered(name, at_ms, shorter);
+    applier.write(&prepared, row, false, &new, Vec::new(), None)?;
+    Ok(())
+}
+
+fn derive(
+    overlay: &Overlay<'_, '_>,
+    session: &SessionRow,
+    previous_in_session: Option<Number>,
+    entry: &Entry,
+    tokens: u32,
+) -> Result<crate::place::Place> {
+    let envelope = entry.envelope();
+    let find = |id: Id| overlay.find(&id)?.ok_or_else(|| Error::no_entry(&id));
+    let target = envelope.target.filter(|_| derive::needs_target(envelope.kind));
+    let parent = envelope.parent.map(find).transpose()?;
+    let facts = Facts {
+        number: overlay.entries + overlay.new.borrow().len() as u64,
+        id: entry.id(),
+        session: session.number,
+        previous_in_session,
+        tree: session.tree,
+        envelope,
+        tokens: if envelope.kind == Kind::Lost { 0 } else { tokens },
+        target: target.map(find).transpose()?,
+    };
+    derive::place(overlay, parent.as_ref(), &facts)
+}

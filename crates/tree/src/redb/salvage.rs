@@ -1,0 +1,328 @@
+//! The first half of `recover`: goes through the raw bytes of a damaged file, page by page, and notes
+//! what it recognizes and where it lies. Entries prove themselves by their hash; rows that cannot are
+//! taken where they are whole and agree with their keys. Old states of a page count too: redb copies on
+//! write, and what a newer page lost an older one may still have. Memory is for ids and names only.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+
+use super::leaf::{PAGE_BYTES, Raw, Widths};
+use super::shrink;
+use super::tables::{COUNTERS_KEY, Counters, IDENTITY_KEY, Identity, SessionRow, read_head};
+use crate::derive::needs_target;
+use crate::encode;
+use crate::entry::{Content, Entry, Kind};
+use crate::id::Id;
+use crate::limits;
+use crate::message::TOMBSTONE_FORMAT;
+use crate::place::{Number, Place};
+use crate::store::JournalRow;
+
+/// Bytes hashed in vain, as a multiple of the file, before frames are no longer searched for where no
+/// leaf leads to them: a crafted file must not cost more.
+const VAIN_FACTOR: u64 = 16;
+/// Bytes of the longest row that is not an entry.
+const ROW_BYTES: u64 = 16 << 20;
+/// Bytes in which the head of a frame, up to its body, must lie.
+const FRAME_HEAD_BYTES: usize = 512 << 10;
+
+const NUMBERED: Widths = Widths { key: Some(8), value: None };
+const NAMED: Widths = Widths { key: None, value: None };
+const NAMES: Widths = Widths { key: None, value: Some(8) };
+
+/// Where an entry lies, and what it hangs on.
+pub(super) struct Found {
+    pub(super) offset: u64,
+    pub(super) len: u32,
+    pub(super) number: Option<Number>,
+    pub(super) parent: Option<Id>,
+    /// The target, where there is no placing the entry without it.
+    pub(super) target: Option<Id>,
+    pub(super) erased: bool,
+}
+
+/// What a place row says that an entry does not.
+pub(super) struct Placed {
+    pub(super) number: Number,
+    pub(super) parent: Option<Number>,
+    pub(super) session: u64,
+    pub(super) depth: u64,
+    pub(super) tokens: u32,
+}
+
+/// Where a branch was, and when: the number of the newest journal row known to be taken in.
+pub(super) struct Head {
+    pub(super) as_of: u64,
+    /// `None` where the branch was taken away.
+    pub(super) at: Option<At>,
+}
+
+/// What a branch is bound to, as the row that tells it names it.
+pub(super) enum At {
+    Nothing,
+    Entry(Id),
+    Number(Number),
+}
+
+/// Everything that was recognized.
+#[derive(Default)]
+pub(super) struct Salvage {
+    pub(super) bytes: u64,
+    pub(super) entries: HashMap<Id, Found>,
+    pub(super) places: HashMap<Id, Placed>,
+    pub(super) numbers: HashMap<Number, Id>,
+    pub(super) sessions: BTreeMap<u64, SessionRow>,
+    pub(super) names: BTreeMap<u64, String>,
+    pub(super) heads: BTreeMap<(u64, String), Head>,
+    /// First number, count and session of the entries of a journal row.
+    pub(super) runs: BTreeMap<Number, (u64, u64)>,
+    pub(super) identity: Option<Identity>,
+    pub(super) counters: Option<Counters>,
+    /// What tombstones name: never to come back from an older page.
+    pub(super) erased: HashSet<Id>,
+}
+
+/// Goes through the whole file. `progress` hears of bytes done and in all.
+pub(super) fn scan(raw: &mut Raw, progress: &mut dyn FnMut(u64, u64)) -> io::Result<Salvage> {
+    let mut salvage = Salvage { bytes: raw.len(), ..Salvage::default() };
+    let mut known_to = 0;
+    let mut vain = 0;
+    let mut offset = 0;
+    while offset < raw.len() {
+        // What lies inside an entry that is whole is that entry's.
+        if offset >= known_to {
+            let known = salvage.page(raw, offset)?;
+            known_to = known.unwrap_or(known_to);
+            if known.is_none() && vain < raw.len().saturating_mul(VAIN_FACTOR) {
+                known_to = salvage.search(raw, offset, &mut vain)?.max(known_to);
+            }
+        }
+        offset += PAGE_BYTES;
+        progress(offset.min(raw.len()), raw.len());
+    }
+    Ok(salvage)
+}
+
+/// The entry of a frame at `offset`; `len` where it is told.
+pub(super) fn read_frame(raw: &mut Raw, offset: u64, len: usize) -> io::Result<Option<Entry>> {
+    let bytes = raw.at(offset, len)?;
+    Ok(encode::salvage(bytes, shrink::expand).ok().filter(|(_, read)| *read == len).map(|it| it.0))
+}
+
+impl Salvage {
+    /// Takes what the leaf at `offset` holds; answers how far its entries reach, or `None` where
+    /// nothing of it was recognized.
+    fn page(&mut self, raw: &mut Raw, offset: u64) -> io::Result<Option<u64>> {
+        let mut known = None;
+        for pair in raw.leaf(offset, NUMBERED)? {
+            let key = raw.range(&pair.key)?.try_into().map(u64::from_le_bytes);
+            let Ok(number) = key else { continue };
+            let len = usize::try_from(pair.value.end - pair.value.start).unwrap_or(usize::MAX);
+            if let Some(entry) = read_frame(raw, pair.value.start, len)? {
+                self.entry(&entry, pair.value.start, len, Some(number));
+                known = known.max(Some(pair.value.end));
+            } else if pair.value.end - pair.value.start <= ROW_BYTES
+                && self.row(number, raw.range(&pair.value)?)
+            {
+                known = known.max(Some(offset));
+            }
+        }
+        if known.is_none() && self.state(raw, offset)? {
+            known = Some(offset);
+        }
+        Ok(known)
+    }
+
+    /// Looks for frames at every byte of a page that no leaf leads to; answers how far they reach.
+    fn search(&mut self, raw: &mut Raw, offset: u64, vain: &mut u64) -> io::Result<u64> {
+        let mut at = offset;
+        let end = offset + PAGE_BYTES;
+        while at < end {
+            let rest = raw.at(at, usize::try_from(end - at).unwrap_or(0))?;
+            let Some(skipped) = rest.iter().position(|byte| *byte == encode::FRAME_VERSION) else {
+                return Ok(at.min(end));
+            };
+            at += skipped as u64;
+            let len = encode::frame_len(raw.at(at, FRAME_HEAD_BYTES)?);
+            let Some(len) = len else {
+                at += 1;
+                continue;
+            };
+            if let Some(entry) = read_frame(raw, at, len)? {
+                self.entry(&entry, at, len, None);
+                at += len as u64;
+            } else {
+                *vain += len as u64;
+                at += 1;
+            }
+        }
+        Ok(at)
+    }
+
+    fn entry(&mut self, entry: &Entry, offset: u64, len: usize, number: Option<Number>) {
+        let (id, envelope) = (entry.id(), entry.envelope());
+        if let Some(number) = number {
+            self.numbers.insert(number, id);
+        }
+        if matches!(entry.content(), Content::Lost) {
+            return;
+        }
+        let erased = matches!(entry.content(), Content::Erased { .. });
+        let is_tombstone = entry.body().is_some_and(|body| body.format == TOMBSTONE_FORMAT);
+        if envelope.kind == Kind::Record && is_tombstone {
+            self.erased.extend(envelope.target);
+        }
+        let found = Found {
+            offset,
+            len: u32::try_from(len).unwrap_or(u32::MAX),
+            number,
+            parent: envelope.parent,
+            target: envelope.target.filter(|_| needs_target(envelope.kind)),
+            erased,
+        };
+        match self.entries.entry(id) {
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(found);
+            }
+            std::collections::hash_map::Entry::Occupied(mut known) => {
+                let number = known.get().number.or(number);
+                // Of an erased entry and its older, whole state the erased one is right.
+                if erased && !known.get().erased {
+                    known.insert(found);
+                }
+                known.get_mut().number = number;
+            }
+        }
+    }
+
+    /// Takes a place or a journal row; tells whether it is one.
+    fn row(&mut self, number: Number, bytes: &[u8]) -> bool {
+        if let Ok(place) = encode::unpack::<Place>("place", bytes)
+            && place.number == number
+        {
+            let placed = Placed {
+                number,
+                parent: place.parent.filter(|parent| *parent < number),
+                session: place.session,
+                depth: place.depth,
+                tokens: place.tokens,
+            };
+            self.numbers.insert(number, place.id);
+            self.places.insert(place.id, placed);
+            return true;
+        }
+        if let Ok(row) = encode::unpack::<JournalRow>("journal", bytes)
+            && row.number == number
+        {
+            self.journal(row);
+            return true;
+        }
+        false
+    }
+
+    fn journal(&mut self, row: JournalRow) {
+        if row.entries > 0 {
+            self.runs.insert(row.first_entry, (row.entries, row.session));
+        }
+        for moved in row.moves {
+            let at = moved.exists.then(|| moved.to.map_or(At::Nothing, At::Entry));
+            self.head(row.session, moved.branch, row.number, at);
+        }
+    }
+
+    fn head(&mut self, session: u64, branch: String, as_of: u64, at: Option<At>) {
+        let known = self.heads.entry((session, branch));
+        let newest = known.or_insert(Head { as_of, at: None });
+        if as_of >= newest.as_of {
+            *newest = Head { as_of, at };
+        }
+    }
+
+    /// Takes a leaf of the tables whose keys are bytes; tells whether it is one.
+    fn state(&mut self, raw: &mut Raw, offset: u64) -> io::Result<bool> {
+        let mut recognized = false;
+        let mut as_of = 0;
+        let mut heads = Vec::new();
+        for pair in raw.leaf(offset, NAMED)? {
+            if pair.value.end - pair.key.start > ROW_BYTES {
+                continue;
+            }
+            let key = raw.range(&pair.key)?.to_vec();
+            let value = raw.range(&pair.value)?;
+            match (key.split_first_chunk::<8>(), key.as_slice()) {
+                (_, IDENTITY_KEY) => {
+                    self.identity = encode::unpack("meta", value).ok().or(self.identity.take());
+                }
+                (None, COUNTERS_KEY) => {
+                    if let Ok(counters) = encode::unpack::<Counters>("meta", value) {
+                        as_of = as_of.max(counters.journal_rows.saturating_sub(1));
+                        self.counters(counters);
+                        recognized = true;
+                    }
+                }
+                (Some((number, [])), _) => {
+                    if let Some(row) = session(u64::from_be_bytes(*number), value) {
+                        as_of = as_of.max(row.last_journal);
+                        self.session(row);
+                        recognized = true;
+                    }
+                }
+                (Some((number, branch)), _) => {
+                    let branch = std::str::from_utf8(branch).ok();
+                    let branch = branch.filter(|name| limits::check_name("branch", name).is_ok());
+                    if let (Some(branch), Ok(head)) = (branch, read_head(value)) {
+                        heads.push((u64::from_be_bytes(*number), branch.to_owned(), head));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if recognized {
+            for (session, branch, head) in heads {
+                self.head(session, branch, as_of, Some(head.map_or(At::Nothing, At::Number)));
+            }
+            return Ok(true);
+        }
+        self.session_names(raw, offset)
+    }
+
+    fn session_names(&mut self, raw: &mut Raw, offset: u64) -> io::Result<bool> {
+        let mut names = Vec::new();
+        for pair in raw.leaf(offset, NAMES)? {
+            let key = raw.range(&pair.key)?;
+            let name = std::str::from_utf8(key).ok().map(str::to_owned);
+            let name = name.filter(|name| limits::check_name("session", name).is_ok());
+            let number = raw.range(&pair.value)?.try_into().map(u64::from_le_bytes);
+            match (name, number) {
+                (Some(name), Ok(number)) => names.push((number, name)),
+                // A page of something else, that happens to look like one of names.
+                _ => return Ok(false),
+            }
+        }
+        let recognized = !names.is_empty();
+        self.names.extend(names);
+        Ok(recognized)
+    }
+
+    fn counters(&mut self, counters: Counters) {
+        let rows = |counters: &Counters| counters.journal_rows;
+        if self.counters.as_ref().is_none_or(|known| rows(known) <= rows(&counters)) {
+            self.counters = Some(counters);
+        }
+    }
+
+    fn session(&mut self, row: SessionRow) {
+        let at = row.has_active.then(|| row.head.map_or(At::Nothing, At::Number));
+        self.head(row.number, row.active.clone(), row.last_journal, at);
+        let known = self.sessions.get(&row.number);
+        if known.is_none_or(|known| known.last_journal <= row.last_journal) {
+            self.sessions.insert(row.number, row);
+        }
+    }
+}
+
+fn session(number: u64, bytes: &[u8]) -> Option<SessionRow> {
+    let row = encode::unpack::<SessionRow>("session", bytes).ok()?;
+    let named = |name: &str| limits::check_name("name", name).is_ok();
+    (row.number == number && named(&row.name) && named(&row.active)).then_some(row)
+}
