@@ -72,7 +72,7 @@ pub use place::{Active, Cut, Measure, Number, OpenCall, Place};
 #[cfg(feature = "redb")]
 pub use redb::{
     BackendError, BackendFactory, Durability, Options, RecoverReport, RecoveredSession, RedbStore,
-    StorageBackend,
+    ScrubReport, StorageBackend,
 };
 pub use session::{Replay, Session};
 pub use sources::Sources;

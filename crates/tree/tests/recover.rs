@@ -1,6 +1,8 @@
 //! A store with trashed pages gives back every entry whose own bytes are whole, under its own id, and
 //! says what is lost.
 
+#![allow(clippy::unwrap_used, reason = "a test speaks by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -137,7 +139,7 @@ fn offsets(bytes: &[u8]) -> BTreeMap<Vec<u8>, Vec<usize>> {
 fn recovered(damaged: &Path, into: &Path) -> RecoverReport {
     let mut last = (0, 0);
     let report =
-        RedbStore::recover(damaged, into, options(), &mut |done, all| last = (done, all)).unwrap();
+        RedbStore::recover(damaged, into, &options(), &mut |done, all| last = (done, all)).unwrap();
     assert_eq!((last.0, last.1), (report.bytes, report.bytes));
     report
 }
@@ -215,7 +217,7 @@ async fn an_undamaged_store_comes_back_with_all_its_sessions_and_heads() {
         let draft = session.draft(Kind::User, Message::text(Role::User, "on").body());
         session.append(draft, Expect::Any).await.unwrap();
     }
-    let taken = RedbStore::recover(&path, &into, options(), &mut |_, _| {}).unwrap_err();
+    let taken = RedbStore::recover(&path, &into, &options(), &mut |_, _| {}).unwrap_err();
     assert_eq!(taken.kind(), treering_tree::ErrorKind::Conflict);
 }
 

@@ -34,6 +34,75 @@ pub(super) fn verify(snapshot: &Snapshot) -> Result<Report, Fault> {
     Ok(check.report)
 }
 
+/// What the check of an entry takes from the rows around it.
+pub(super) struct Around {
+    /// The tree of its session.
+    pub(super) tree: u64,
+    /// The entry before it in its session.
+    pub(super) previous_in_session: Option<Number>,
+}
+
+/// An entry that could be read, and what contradicts it.
+pub(super) struct Checked {
+    pub(super) place: Place,
+    pub(super) content: Content,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Checks one entry: its hash, its parent, what is carried along its path, the index that leads to it.
+pub(super) fn entry(
+    snapshot: &Snapshot,
+    number: Number,
+    around: impl FnOnce(&Place) -> Around,
+) -> Result<Checked, Fault> {
+    let place = snapshot.tables.place_at(number)?;
+    let frame = snapshot.tables.frame_at(number)?;
+    let entry = encode::unframe(frame.bytes(), &place.id, shrink::expand)?;
+    let mut problems = Vec::new();
+    let mut problem = |what: &str, detail: &str| {
+        let (what, name, detail) = (what.to_owned(), place.id.to_string(), detail.to_owned());
+        problems.push(Problem { what, name, detail });
+    };
+    let parent = place.parent.map(|number| snapshot.place(number)).transpose()?;
+    if parent.as_ref().map(|parent| parent.id) != entry.envelope().parent {
+        problem("place", "its parent's number is not that of its parent");
+    }
+    let content = entry.content().clone();
+    if place.parent.is_some_and(|parent| parent >= number) {
+        problem("place", "its parent does not come before it");
+        return Ok(Checked { place, content, problems });
+    }
+    let find = |id: Id| -> Result<Arc<Place>> {
+        let found = snapshot.find(&id).map_err(Error::from)?;
+        found.ok_or_else(|| Error::no_entry(&id))
+    };
+    let target = entry.envelope().target.filter(|_| derive::needs_target(place.kind));
+    let Around { tree, previous_in_session } = around(&place);
+    let facts = Facts {
+        number,
+        id: entry.id(),
+        session: place.session,
+        previous_in_session,
+        tree,
+        envelope: entry.envelope(),
+        tokens: place.tokens,
+        target: target.map(find).transpose()?,
+    };
+    if derive::place(snapshot, parent.as_ref(), &facts)? != place {
+        problem("place", "what is carried along the path is not what follows");
+    }
+    let found = if number >= snapshot.counters.indexed {
+        let key = index_key(id_hash(&place.id), number);
+        snapshot.view.holds(Which::Ids, &key) || snapshot.find(&place.id)?.is_some()
+    } else {
+        snapshot.find(&place.id)?.map(|found| found.number) == Some(number)
+    };
+    if !found {
+        problem("index", "not found by its id");
+    }
+    Ok(Checked { place, content, problems })
+}
+
 struct Check<'a> {
     snapshot: &'a Snapshot,
     report: Report,
@@ -111,7 +180,14 @@ impl Check<'_> {
                     let (count, last) = newest.entry(place.session).or_default();
                     (*count, *last) = (*count + 1, Some(number));
                 }
-                Err(fault) => self.problem("entry", number, Error::from(fault).to_string()),
+                Err(fault) => {
+                    self.problem("entry", number, Error::from(fault).to_string());
+                    // One broken entry is one problem, and not another one at the next of its session.
+                    if let Ok(place) = self.snapshot.tables.place_at(number) {
+                        let (count, last) = newest.entry(place.session).or_default();
+                        (*count, *last) = (*count + 1, Some(number));
+                    }
+                }
             }
         }
         for (number, seen) in sessions {
@@ -132,52 +208,20 @@ impl Check<'_> {
         sessions: &BTreeMap<u64, Seen>,
         newest: &BTreeMap<u64, (u64, Option<Number>)>,
     ) -> Result<Place, Fault> {
-        let tables = &self.snapshot.tables;
-        let place = tables.place_at(number)?;
-        let entry = encode::unframe(tables.frame_at(number)?.bytes(), &place.id, shrink::expand)?;
-        match entry.content() {
+        let around = |place: &Place| Around {
+            tree: sessions.get(&place.session).map_or(u64::MAX, |seen| seen.row.tree),
+            previous_in_session: newest.get(&place.session).and_then(|(_, last)| *last),
+        };
+        let checked = entry(self.snapshot, number, around)?;
+        match checked.content {
             Content::Erased { .. } => self.report.erased += 1,
             Content::Lost => self.report.lost += 1,
             Content::Whole(_) => {}
         }
-        let parent = place.parent.map(|number| self.snapshot.place(number)).transpose()?;
-        if parent.as_ref().map(|parent| parent.id) != entry.envelope().parent {
-            self.problem("place", place.id, "its parent's number is not that of its parent");
+        for Problem { what, name, detail } in checked.problems {
+            self.problem(&what, name, detail);
         }
-        if place.parent.is_some_and(|parent| parent >= number) {
-            self.problem("place", place.id, "its parent does not come before it");
-            return Ok(place);
-        }
-        let find = |id: &Id| -> Result<Arc<Place>> {
-            let found = self.snapshot.find(id).map_err(Error::from)?;
-            found.ok_or_else(|| Error::no_entry(id))
-        };
-        let target = entry.envelope().target.filter(|_| derive::needs_target(place.kind));
-        let facts = Facts {
-            number,
-            id: entry.id(),
-            session: place.session,
-            previous_in_session: newest.get(&place.session).and_then(|(_, last)| *last),
-            tree: sessions.get(&place.session).map_or(u64::MAX, |seen| seen.row.tree),
-            envelope: entry.envelope(),
-            tokens: place.tokens,
-            target: target.map(|id| find(&id)).transpose()?,
-        };
-        let derived = derive::place(self.snapshot, parent.as_ref(), &facts)?;
-        if derived != place {
-            self.problem("place", place.id, "what is carried along the path is not what follows");
-        }
-        if number >= self.snapshot.counters.indexed {
-            let key = index_key(id_hash(&place.id), number);
-            if !self.snapshot.view.holds(Which::Ids, &key)
-                && self.snapshot.find(&place.id)?.is_none()
-            {
-                self.problem("index", place.id, "not found by its id");
-            }
-        } else if self.snapshot.find(&place.id)?.map(|found| found.number) != Some(number) {
-            self.problem("index", place.id, "not found by its id");
-        }
-        Ok(place)
+        Ok(checked.place)
     }
 
     fn journal(&mut self, mut sessions: BTreeMap<u64, Seen>) -> Result<(), Fault> {

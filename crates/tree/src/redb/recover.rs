@@ -69,7 +69,7 @@ impl RedbStore {
     pub fn recover(
         damaged: impl AsRef<Path>,
         into: impl AsRef<Path>,
-        options: Options,
+        options: &Options,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<RecoverReport> {
         let (damaged, into) = (damaged.as_ref(), into.as_ref());
@@ -79,9 +79,8 @@ impl RedbStore {
         }
         let mut raw = File::open(damaged).and_then(Raw::new).map_err(reading)?;
         let salvage = salvage::scan(&mut raw, progress).map_err(reading)?;
-        let sources = options.sources.clone();
-        file::publish(into, &sources, Taken::Refused, |temporary| {
-            let restorer = Restorer::create(temporary, &options, salvage.identity.as_ref())?;
+        file::publish(into, &options.sources, Taken::Refused, |temporary| {
+            let restorer = Restorer::create(temporary, options, salvage.identity.as_ref())?;
             let plan = Plan::of(&salvage);
             let mut recovery = Recovery { raw, salvage, plan, report: RecoverReport::default() };
             recovery.put(restorer)?;

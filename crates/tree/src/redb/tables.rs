@@ -28,6 +28,7 @@ const IDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("ids");
 const ALIASES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("aliases");
 
 pub(super) const IDENTITY_KEY: &[u8] = b"store";
+const SCRUB_KEY: &[u8] = b"scrub";
 /// All that changes with an append shares one table, and in a small store one page: the counters under
 /// the empty key, then each session's row followed by its branches and memos.
 pub(super) const COUNTERS_KEY: &[u8] = b"";
@@ -58,6 +59,17 @@ pub(super) struct Counters {
     pub(super) stored_bytes: u64,
     /// Entries below this number are in the merged index.
     pub(super) indexed: u64,
+}
+
+/// How far the scrub has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Scrubbed {
+    /// The entry to go on with.
+    pub(super) next: Number,
+    /// When the present pass began, milliseconds since 1970 UTC.
+    pub(super) began_ms: i64,
+    /// When the newest whole pass began: no entry was read last before that.
+    pub(super) since_ms: Option<i64>,
 }
 
 /// One session.
@@ -195,6 +207,11 @@ impl<'t> WriteTables<'t> {
         Ok(())
     }
 
+    pub(super) fn put_scrubbed(&mut self, scrubbed: &Scrubbed) -> Result<(), Fault> {
+        self.meta.insert(SCRUB_KEY, encode::pack(scrubbed)?.as_slice())?;
+        Ok(())
+    }
+
     pub(super) fn put_counters(&mut self, counters: &Counters) -> Result<(), Fault> {
         self.state.insert(COUNTERS_KEY, encode::pack(counters)?.as_slice())?;
         Ok(())
@@ -272,6 +289,11 @@ where
             return Err(Error::Format { found: format, supported: FORMAT }.into());
         }
         Ok(encode::unpack("meta", row.value())?)
+    }
+
+    pub(super) fn scrubbed(&self) -> Result<Option<Scrubbed>, Fault> {
+        let row = self.meta.get(SCRUB_KEY)?;
+        Ok(row.map(|row| encode::unpack("meta", row.value())).transpose()?)
     }
 
     pub(super) fn counters(&self) -> Result<Counters, Fault> {

@@ -12,7 +12,7 @@ use super::fault::{guarded, is_damage};
 use super::index::Merging;
 use super::queue::{Caps, Taken};
 use super::sessions::Sessions;
-use super::tables::{Counters, WriteTables};
+use super::tables::{Counters, Scrubbed, WriteTables};
 use super::{Durability, Open, Shared, State};
 use crate::error::{Error, Result};
 use crate::store::Committed;
@@ -34,6 +34,8 @@ pub(super) enum Request {
     },
     /// Make the store quick to reopen.
     Checkpoint(oneshot::Sender<Result<()>>),
+    /// Note how far the scrub has come.
+    Scrubbed(Scrubbed, oneshot::Sender<Result<()>>),
 }
 
 /// The writer thread's own state.
@@ -66,13 +68,14 @@ impl Writer {
 
     fn serve(&mut self, requests: Vec<Request>) {
         let mut changes = Vec::with_capacity(requests.len());
-        let mut checkpoints = Vec::new();
+        let (mut checkpoints, mut scrubs) = (Vec::new(), Vec::new());
         for request in requests {
             match request {
                 Request::Commit { change, answer, permit } => {
                     changes.push((change, answer, permit));
                 }
                 Request::Checkpoint(answer) => checkpoints.push(answer),
+                Request::Scrubbed(scrubbed, answer) => scrubs.push((scrubbed, answer)),
             }
         }
         let outcome = self.commit_group(changes.iter().map(|(change, ..)| &**change));
@@ -91,6 +94,9 @@ impl Writer {
                     let _ = caller.send(Err(unknown_outcome(&error)));
                 }
             }
+        }
+        for (scrubbed, caller) in scrubs {
+            let _ = caller.send(self.note(&scrubbed));
         }
         for caller in checkpoints {
             let _ = caller.send(self.checkpoint());
@@ -144,6 +150,22 @@ impl Writer {
             open.index.merged(&mut self.merging);
         }
         Ok(applied.answers)
+    }
+
+    fn note(&mut self, scrubbed: &Scrubbed) -> Result<()> {
+        let open = self.shared.open()?;
+        let noted = guarded(|| {
+            let mut txn = open.database.begin_write()?;
+            txn.set_two_phase_commit(true);
+            WriteTables::open(&txn)?.put_scrubbed(scrubbed)?;
+            Ok(txn.commit()?)
+        });
+        drop(open);
+        match noted {
+            Ok(()) => self.dirty = true,
+            Err(ref error) => self.reopen(error),
+        }
+        noted
     }
 
     fn checkpoint_or_reopen(&mut self) {

@@ -1,0 +1,110 @@
+//! `scrub`: the check of every entry, a few at a time, while the store is in use. How far it has come is
+//! kept in the store, so that passes go on over restarts; what it finds is told and changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::cache::Caches;
+use super::check::{self, Around};
+use super::fault::{Fault, guarded};
+use super::queue::Weight;
+use super::snapshot::Snapshot;
+use super::tables::Scrubbed;
+use super::writer::Request;
+use super::{RedbStore, gone};
+use crate::error::{Error, Result};
+use crate::place::Number;
+use crate::verify::Problem;
+
+/// What one step of the scrub found.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct ScrubReport {
+    /// Entries read from the disk and checked in this step.
+    pub checked: u64,
+    /// Number of the entry the next step begins with; 0 after the end of a pass.
+    pub next: Number,
+    /// Entries in the store.
+    pub entries: u64,
+    /// Every contradiction met in this step.
+    pub problems: Vec<Problem>,
+    /// Age of the oldest entry that was not read back since, in milliseconds: at most the time since the
+    /// newest whole pass began, or since the store was made where there was none yet.
+    pub oldest_unverified_ms: u64,
+}
+
+impl RedbStore {
+    /// Checks the next `entries` entries as `verify` does, from the disk and not from memory, and notes
+    /// how far it came. Call it now and then, with pauses of your choice: each call costs its share and
+    /// no more.
+    ///
+    /// # Errors
+    /// `Storage`; damage is a problem in the report.
+    pub async fn scrub(&self, entries: usize) -> Result<ScrubReport> {
+        let now = self.shared.options.sources.now_ms();
+        let open = self.shared.open()?;
+        let (report, scrubbed) = guarded(|| {
+            let snapshot = Snapshot::take(&open, Arc::new(Caches::new(0)))?;
+            let before = snapshot.tables.scrubbed()?.unwrap_or_default();
+            step(&snapshot, before, entries as u64, (open.identity.created_ms, now))
+        })?;
+        drop(open);
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Scrubbed(scrubbed, answer);
+        self.shared.queue.put(Weight { entries: 0, bytes: 0 }, request).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())??;
+        Ok(report)
+    }
+}
+
+fn step(
+    snapshot: &Snapshot,
+    mut scrubbed: Scrubbed,
+    entries: u64,
+    (created_ms, now): (i64, i64),
+) -> Result<(ScrubReport, Scrubbed), Fault> {
+    let all = snapshot.counters.entries;
+    if scrubbed.next == 0 || scrubbed.next > all {
+        (scrubbed.next, scrubbed.began_ms) = (0, now);
+    }
+    let to = scrubbed.next.saturating_add(entries).min(all);
+    let mut problems = Vec::new();
+    let mut newest = BTreeMap::new();
+    for number in scrubbed.next..to {
+        let checked = check::entry(snapshot, number, |place| {
+            // Of the first one here of each session, what comes before was checked in an earlier step.
+            let previous = newest.get(&place.session).copied();
+            let tree = snapshot.tables.session_at(place.session).map(|row| row.tree);
+            Around {
+                tree: tree.unwrap_or(u64::MAX),
+                previous_in_session: previous.map_or(place.previous_in_session, Some),
+            }
+        });
+        match checked {
+            Ok(checked) => {
+                newest.insert(checked.place.session, number);
+                problems.extend(checked.problems);
+            }
+            Err(fault) => {
+                let (what, name) = ("entry".to_owned(), number.to_string());
+                problems.push(Problem { what, name, detail: Error::from(fault).to_string() });
+                if let Ok(place) = snapshot.tables.place_at(number) {
+                    newest.insert(place.session, number);
+                }
+            }
+        }
+    }
+    let checked = to - scrubbed.next;
+    scrubbed.next = to;
+    if to >= all {
+        scrubbed.next = 0;
+        scrubbed.since_ms = Some(scrubbed.began_ms);
+    }
+    let since = scrubbed.since_ms.unwrap_or(created_ms);
+    let oldest_unverified_ms = u64::try_from(now.saturating_sub(since)).unwrap_or(0);
+    let next = scrubbed.next;
+    let report = ScrubReport { checked, next, entries: all, problems, oldest_unverified_ms };
+    Ok((report, scrubbed))
+}
