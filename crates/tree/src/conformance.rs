@@ -10,10 +10,12 @@ use crate::entry::{Body, Draft, Kind};
 use crate::error::{Error, ErrorKind};
 use crate::id::Id;
 use crate::limits;
-use crate::message::{Message, Role};
+use crate::message::{Message, Role, Tombstone};
 use crate::session::Session;
 use crate::sources::Sources;
-use crate::store::{Change, Expect, Memo, MemoWrite, Move, Presence, Reason, Seek, Store, To};
+use crate::store::{
+    Change, Erasure, Expect, Memo, MemoWrite, Move, Presence, Reason, Seek, Store, To,
+};
 
 /// Runs every check, each on a store of its own.
 ///
@@ -37,6 +39,9 @@ where
     a_compaction_replaces_what_it_covers(empty().await).await;
     listings_page(empty().await).await;
     a_memo_guards_a_change(empty().await).await;
+    an_erased_body_is_gone_and_its_id_stays(empty().await).await;
+    an_erasure_is_all_or_nothing(empty().await).await;
+    erasing_lists_what_may_still_tell(empty().await).await;
 }
 
 fn session(store: &Arc<dyn Store>, name: &str) -> Session {
@@ -369,5 +374,84 @@ async fn a_memo_guards_a_change(store: Arc<dyn Store>) {
     let rows = store.journal(0, 10).await.unwrap().len();
     store.commit(write(Some(mine), free.clone())).await.unwrap();
     assert_eq!((store.memo("one", "lease").await.unwrap(), rows), (free, 1));
+    clean(&store).await;
+}
+
+fn erasure(entries: &[Id]) -> Erasure {
+    let (session, by) = ("one".to_owned(), "somebody".to_owned());
+    Erasure { session, entries: entries.to_vec(), by, reason: "asked for".to_owned(), at_ms: 5 }
+}
+
+async fn an_erased_body_is_gone_and_its_id_stays(store: Arc<dyn Store>) {
+    let one = session(&store, "one");
+    let ask = append(&one, said(&one, Kind::User, "ask")).await;
+    let call = append(&one, said(&one, Kind::Assistant, "secret").calls(["c"])).await;
+    let result = append(&one, said(&one, Kind::ToolResult, "secret too").answers(["c"])).await;
+    let (before, measure) = (one.context().await.unwrap(), one.measure().await.unwrap().unwrap());
+    let erased = store.erase(erasure(&[call, result, call])).await.unwrap();
+    assert_eq!((erased.erased.as_slice(), erased.tombstones.len()), (&[call, result][..], 2));
+    let found = store.entries(&[ask, call, result, erased.tombstones[1]]).await.unwrap();
+    let found: Vec<_> = found.into_iter().map(|stored| stored.unwrap().entry).collect();
+    assert!(found[0].body().is_some() && found[1].body().is_none() && found[2].body().is_none());
+    assert_eq!(found[1].envelope(), before.items[1].stored.entry.envelope());
+    let tombstone = Tombstone::from_body(found[3].body().unwrap()).unwrap();
+    assert_eq!((tombstone.by.as_str(), tombstone.at_ms), ("somebody", 5));
+    assert_eq!(found[3].envelope().target, Some(result));
+    // The context keeps its shape, its pairs and its size.
+    let after = one.context().await.unwrap();
+    let shape = |context: &crate::Context| -> Vec<(Id, Source)> {
+        context.items.iter().map(|item| (item.stored.entry.id(), item.source)).collect()
+    };
+    assert_eq!((shape(&after), after.tokens), (shape(&before), measure.tokens));
+    let stands_for: Vec<Message> = [1, 2].map(|at| Message::erased(found[at].envelope())).into();
+    assert_eq!(
+        (stands_for[0].calls(), stands_for[1].answers()),
+        (vec!["c".into()], vec!["c".into()])
+    );
+    assert_eq!(replayed(&one).await, [&[ask, call, result], &erased.tombstones[..]].concat());
+    let again = store.erase(erasure(&[call])).await.unwrap();
+    assert_eq!((again.erased.len(), again.tombstones.len(), again.journal), (0, 0, None));
+    assert_eq!(store.stats().await.unwrap().entries, 5);
+    let report = store.verify().await.unwrap();
+    assert_eq!((report.erased, report.problems), (2, vec![]));
+}
+
+async fn an_erasure_is_all_or_nothing(store: Arc<dyn Store>) {
+    let one = session(&store, "one");
+    let ids = talk(&one, 1).await;
+    let tombstone = store.erase(erasure(&ids[..1])).await.unwrap().tombstones[0];
+    let unknown = Id::from_bytes([3; 32]);
+    let nowhere = Erasure { session: "no".to_owned(), ..erasure(&ids) };
+    let bad = [
+        (erasure(&[ids[1], unknown]), ErrorKind::NotFound),
+        (erasure(&[ids[1], tombstone]), ErrorKind::Invalid),
+        (erasure(&[]), ErrorKind::Invalid),
+        (nowhere, ErrorKind::NotFound),
+    ];
+    for (erasure, kind) in bad {
+        assert_eq!(store.erase(erasure).await.unwrap_err().kind(), kind);
+    }
+    let found = store.entries(&ids[1..]).await.unwrap();
+    assert!(found[0].as_ref().unwrap().entry.body().is_some());
+    assert_eq!(one.head().await.unwrap(), Some(tombstone));
+    clean(&store).await;
+}
+
+async fn erasing_lists_what_may_still_tell(store: Arc<dyn Store>) {
+    let one = session(&store, "one");
+    let ids = talk(&one, 4).await;
+    one.fork_session("with", ids[5]).await.unwrap();
+    one.fork_session("without", ids[1]).await.unwrap();
+    let body = || Body::new("text", "sum");
+    let keeps = append(&one, one.draft(Kind::Compaction, body()).target(ids[2])).await;
+    let covers = append(&one, one.draft(Kind::Compaction, body()).target(ids[4])).await;
+    let drops = append(&one, one.draft(Kind::Compaction, body())).await;
+    let tells = append(&one, one.draft(Kind::BranchSummary, body()).target(ids[7])).await;
+    let dependants = store.erase(erasure(&[ids[3]])).await.unwrap().dependants;
+    assert!(!dependants.summaries.contains(&keeps));
+    assert_eq!(dependants.summaries, [covers, drops, tells]);
+    let branches = [("one", "main"), ("with", "main")];
+    let branches = branches.map(|(session, branch)| (session.to_owned(), branch.to_owned()));
+    assert_eq!(dependants.branches, branches);
     clean(&store).await;
 }

@@ -72,12 +72,12 @@ pub use place::{Active, Cut, Measure, Number, OpenCall, Place};
 #[cfg(feature = "redb")]
 pub use redb::{
     BackendError, BackendFactory, Durability, Options, RecoverReport, RecoveredSession, RedbStore,
-    ScrubReport, StorageBackend,
+    RewriteReport, ScrubReport, StorageBackend,
 };
 pub use session::{Replay, Session};
 pub use sources::Sources;
 pub use store::{
-    Branch, Change, Committed, Expect, HeadMove, JournalRow, MAIN, Memo, MemoWrite, Move, Presence,
-    Reason, Seek, SessionInfo, Stats, Store, Stored, Tail, To,
+    Branch, Change, Committed, Dependants, Erased, Erasure, Expect, HeadMove, JournalRow, MAIN,
+    Memo, MemoWrite, Move, Presence, Reason, Seek, SessionInfo, Stats, Store, Stored, Tail, To,
 };
 pub use verify::{Problem, Report};

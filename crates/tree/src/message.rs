@@ -2,9 +2,9 @@
 //! these types; `treering-interchange` reads the foreign ones as such.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::entry::Body;
+use crate::entry::{Body, Envelope, Kind};
 use crate::error::{Error, Result};
 
 /// Format name of a [`Message`] body.
@@ -15,6 +15,9 @@ pub const SUMMARY_FORMAT: &str = "treering/summary/1";
 pub const LABEL_FORMAT: &str = "treering/label/1";
 /// Format name of a [`Tombstone`] body.
 pub const TOMBSTONE_FORMAT: &str = "treering/tombstone/1";
+
+/// What an erased text says.
+const ERASED: &str = "[erased]";
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +170,31 @@ impl Message {
         Body::new(MESSAGE_FORMAT, to_json(self))
     }
 
+    /// What stands for an entry whose body was erased: it says so, makes the calls and answers the ones
+    /// that the envelope names, so that calls and results still pair.
+    pub fn erased(envelope: &Envelope) -> Self {
+        let role = match envelope.kind {
+            Kind::SystemPrompt => Role::System,
+            Kind::Assistant => Role::Assistant,
+            Kind::ToolResult => Role::Tool,
+            _ => Role::User,
+        };
+        let text = || ERASED.to_owned();
+        let call = |id: &String| {
+            let (id, name, arguments) =
+                (id.clone(), "erased".to_owned(), Value::Object(Map::new()));
+            Part::ToolCall { id, name, arguments }
+        };
+        let answer =
+            |call: &String| Part::ToolResult { call: call.clone(), text: text(), error: false };
+        let mut parts: Vec<Part> = envelope.answers.iter().map(answer).collect();
+        if parts.is_empty() {
+            parts.push(Part::Text { text: text() });
+        }
+        parts.extend(envelope.calls.iter().map(call));
+        Self::new(role, parts)
+    }
+
     /// Reads the engine's own body.
     ///
     /// # Errors
@@ -177,7 +205,7 @@ impl Message {
 }
 
 /// What a compaction or branch summary says.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The text the model is given.
     pub text: String,
@@ -206,7 +234,7 @@ impl Summary {
 
 /// A name for an entry: the body of a [`Kind::Record`](crate::Kind::Record) whose target is the
 /// entry named. In a session the newest label of an entry counts; an empty name takes it away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
     /// The name.
     pub name: String,
@@ -229,7 +257,7 @@ impl Label {
 
 /// That the body of an entry was erased: the body of a [`Kind::Record`](crate::Kind::Record) whose
 /// target is the entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tombstone {
     /// Who erased it.
     pub by: String,
@@ -253,6 +281,18 @@ impl Tombstone {
         from_json(body, TOMBSTONE_FORMAT)
     }
 }
+
+macro_rules! debug_by_length {
+    ($($type:ident . $field:ident),*) => {
+        $(impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{}({} bytes)", stringify!($type), self.$field.len())
+            }
+        })*
+    };
+}
+// What a body says is in no log line.
+debug_by_length!(Summary.text, Label.name, Tombstone.reason);
 
 fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
     // These types hold strings, numbers and JSON values only: nothing of them can fail to encode.

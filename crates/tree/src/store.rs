@@ -20,9 +20,9 @@ pub const MAIN: &str = "main";
 ///
 /// # Contract
 ///
-/// * **One way in.** [`commit`](Store::commit) is the only operation that changes anything. Its
-///   entries, moves and journal row become visible and durable together or not at all; when it
-///   returns `Ok` they survive a crash.
+/// * **One way in.** [`commit`](Store::commit) is the only operation that changes anything, but for
+///   [`erase`](Store::erase), which takes bodies away. Its entries, moves and journal row become
+///   visible and durable together or not at all; when it returns `Ok` they survive a crash.
 /// * **Compare-and-swap.** Of several changes with the same expectation exactly one succeeds; the
 ///   others get [`Error::HeadMoved`](crate::Error::HeadMoved) with the actual head and write
 ///   nothing.
@@ -47,6 +47,17 @@ pub trait Store: Debug + Send + Sync {
     /// session, `Conflict` for a lost swap, a taken alias or a superseded compaction, `Storage` when
     /// the outcome is unknown.
     async fn commit(&self, change: Change) -> Result<Committed>;
+
+    /// Replaces bodies and nonces by their commitments, all or none, and appends a tombstone for each to
+    /// the active branch of a session in the same step. Ids, envelopes, ancestry, places and sizes in
+    /// tokens stay and verify; from then on nothing reads the bodies, also not from memory. What is
+    /// erased already is passed over, so a retry is a no-op. The bytes may stay in free pages until the
+    /// store is rewritten. O(n), for the dependants.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown entry or session, `Invalid` for a tombstone, or an entry that is lost
+    /// or damaged, `Storage` when the outcome is unknown.
+    async fn erase(&self, erasure: Erasure) -> Result<Erased>;
 
     /// The session of that name. Errors: `NotFound`.
     async fn session(&self, name: &str) -> Result<SessionInfo>;
@@ -156,6 +167,49 @@ impl Change {
             at_ms,
         }
     }
+}
+
+/// Which bodies to erase, and what their tombstones say.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Erasure {
+    /// The session whose active branch gets the tombstones.
+    pub session: String,
+    /// The entries, at most [`limits::ENTRIES_PER_CHANGE`](crate::limits::ENTRIES_PER_CHANGE).
+    pub entries: Vec<Id>,
+    /// Who erases them.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+}
+
+impl Debug for Erasure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Erasure({} entries)", self.entries.len())
+    }
+}
+
+/// What was erased, and what may still tell of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Erased {
+    /// The entries that lost their bodies now, and not before.
+    pub erased: Vec<Id>,
+    /// Their tombstones.
+    pub tombstones: Vec<Id>,
+    /// Number of the journal row; `None` where nothing was left to erase.
+    pub journal: Option<u64>,
+    /// What depends on any of the entries asked for.
+    pub dependants: Dependants,
+}
+
+/// What may still tell of erased bodies. Whether it does, only reading it shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Dependants {
+    /// Compactions that cover one of the entries, and branch summaries of a path that holds one.
+    pub summaries: Vec<Id>,
+    /// Session and branch of every path that holds one.
+    pub branches: Vec<(String, String)>,
 }
 
 /// A small value beside the tree of a session, under a name: leases, breakers, calibrations. It is

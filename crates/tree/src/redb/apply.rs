@@ -1,7 +1,6 @@
 //! Applies one change inside a write transaction: everything is checked and derived first, then
 //! written, so that a refused change leaves nothing.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,6 +32,8 @@ pub(super) struct Prepared {
     shorter: Vec<Option<Vec<u8>>>,
     /// Bytes of all bodies.
     pub(super) bytes: usize,
+    /// Whether the entries are tombstones, and the bodies of their targets go.
+    erasing: bool,
 }
 
 impl Prepared {
@@ -42,12 +43,22 @@ impl Prepared {
         check(&change)?;
         let shorter = |draft: &Draft| shrink::compress(&draft.body().bytes);
         let shorter = change.entries.iter().map(shorter).collect();
-        Ok(Self { change, shorter, bytes })
+        Ok(Self { change, shorter, bytes, erasing: false })
+    }
+
+    /// Tombstones, whose targets lose their bodies in the same step.
+    pub(super) fn tombstones(change: Change) -> Result<Self> {
+        Ok(Self { erasing: true, ..Self::new(change)? })
     }
 
     /// What `recover` puts in, which is checked where it is derived.
     pub(super) fn recovered(session: &str, at_ms: i64, shorter: Vec<Option<Vec<u8>>>) -> Self {
-        Self { change: Change::new(session, Reason::Recover, at_ms), shorter, bytes: 0 }
+        Self {
+            change: Change::new(session, Reason::Recover, at_ms),
+            shorter,
+            bytes: 0,
+            erasing: false,
+        }
     }
 
     pub(super) fn entries(&self) -> usize {
@@ -92,6 +103,8 @@ pub(super) struct Applier<'t, 'w> {
     pub(super) sessions: &'w mut Sessions,
     /// What this group has appended so far.
     pub(super) appended: Vec<Stored>,
+    /// Whether bodies were erased.
+    pub(super) erased: bool,
     /// Whether anything was written.
     pub(super) wrote: bool,
 }
@@ -102,6 +115,8 @@ pub(super) struct Applied {
     pub(super) counters: Counters,
     /// The entries that are new.
     pub(super) appended: Vec<Stored>,
+    /// Whether bodies were erased.
+    pub(super) erased: bool,
     /// How far the merged index reaches, where this group completed a merge.
     pub(super) indexed: Option<Number>,
     pub(super) wrote: bool,
@@ -133,7 +148,8 @@ impl Applier<'_, '_> {
     ) -> Result<Applied, Fault> {
         let mut answers = Vec::new();
         for change in changes {
-            let answer = self.apply(change);
+            let answer =
+                if change.erasing { self.erase(&change.change) } else { self.apply(change) };
             // What is not the change's own fault ends the group.
             if let Err(error) = &answer
                 && !matches!(
@@ -160,12 +176,12 @@ impl Applier<'_, '_> {
             self.sessions.flush(&mut self.tables)?;
             self.tables.put_counters(&self.counters)?;
         }
-        let Self { counters, appended, wrote, .. } = self;
-        Ok(Applied { answers, counters, appended, indexed, wrote })
+        let Self { counters, appended, erased, wrote, .. } = self;
+        Ok(Applied { answers, counters, appended, erased, indexed, wrote })
     }
 
     /// Applies `change`, or refuses it with nothing written.
-    fn apply(&mut self, prepared: &Prepared) -> Result<Committed> {
+    pub(super) fn apply(&mut self, prepared: &Prepared) -> Result<Committed> {
         let known = self.sessions.named(&self.tables, &prepared.change.session)?;
         let mut plan = self.plan(&prepared.change, known)?;
         if plan.retry {
@@ -186,14 +202,7 @@ impl Applier<'_, '_> {
     }
 
     fn plan(&self, change: &Change, known: Option<SessionRow>) -> Result<Plan> {
-        let overlay = Overlay {
-            tables: &self.tables,
-            index: self.index,
-            caches: self.caches,
-            entries: self.counters.entries,
-            new: RefCell::default(),
-            new_ids: RefCell::default(),
-        };
+        let overlay = self.overlay();
         let (session, created) = self.session(change, known, &overlay)?;
         let heads = self.heads(change, &session)?;
         let base = match heads.first() {

@@ -44,10 +44,13 @@ pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<
                 create(path, sources)?;
             }
             let file = open_existing(path)?;
+            let opened = file.metadata();
             let backend = guarded(|| Ok(FileBackend::new(file)?))?;
             let backend: Box<dyn StorageBackend> =
                 if options.write_ahead { Box::new(Ahead::new(backend)) } else { Box::new(backend) };
-            open(backend).map_err(|error| locked(error, path))
+            let database = open(backend).map_err(|error| locked(error, path))?;
+            check_in_place(path, opened)?;
+            Ok(database)
         }
         Place::Memory => fresh(open(Box::new(InMemoryBackend::new()))?, sources),
         Place::Custom(factory) => {
@@ -75,6 +78,24 @@ fn open_existing(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     options.open(path).map_err(|cause| storage(&format!("opening {}", path.display()), cause))
+}
+
+/// Refuses a file that gave way to another one, a rewritten store, before it was locked.
+fn check_in_place(path: &Path, opened: io::Result<fs::Metadata>) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let doing = |cause| storage(&format!("looking at {}", path.display()), cause);
+        let (opened, named) = (opened.map_err(doing)?, fs::metadata(path).map_err(doing)?);
+        if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
+            let detail =
+                format!("{} was replaced while it was opened; open it again", path.display());
+            return Err(Error::Storage { detail, source: None });
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, opened);
+    Ok(())
 }
 
 /// What becomes of a file that has the name already.

@@ -11,6 +11,7 @@ mod apply;
 mod cache;
 mod check;
 mod cursor;
+mod erase;
 mod fault;
 mod file;
 mod index;
@@ -19,6 +20,7 @@ mod overlay;
 mod queue;
 mod recover;
 mod restore;
+mod rewrite;
 mod salvage;
 mod scrub;
 mod sessions;
@@ -44,6 +46,7 @@ pub use self::file::BackendFactory;
 use self::index::{Index, Merging};
 use self::queue::{Queue, Weight};
 pub use self::recover::{RecoverReport, RecoveredSession};
+pub use self::rewrite::RewriteReport;
 pub use self::scrub::ScrubReport;
 use self::sessions::Sessions;
 use self::snapshot::Snapshot;
@@ -56,7 +59,8 @@ use crate::id::{Id, Prefix};
 use crate::place::{Cut, Measure, Number, Place};
 use crate::sources::Sources;
 use crate::store::{
-    Branch, Change, Committed, JournalRow, Memo, Seek, SessionInfo, Stats, Store, Stored, Tail,
+    Branch, Change, Committed, Erased, Erasure, JournalRow, Memo, Seek, SessionInfo, Stats, Store,
+    Stored, Tail,
 };
 use crate::verify::Report;
 
@@ -146,7 +150,9 @@ struct Open {
     database: redb::Database,
     index: Index,
     identity: Identity,
-    caches: Arc<Caches>,
+    /// Replaced when bodies are erased: an older snapshot keeps what it reads in the older ones.
+    caches: RwLock<Arc<Caches>>,
+    entry_cache_bytes: u64,
     /// Counts commits; a snapshot taken under the present count is still the newest state.
     version: AtomicU64,
     latest: RwLock<Option<(u64, Arc<Snapshot>)>>,
@@ -169,10 +175,21 @@ impl Open {
             Ok((identity, counters, index))
         })
         .inspect_err(|_| switch.cut())?;
-        let caches = Arc::new(Caches::new(options.entry_cache_bytes));
+        let entry_cache_bytes = options.entry_cache_bytes;
+        let caches = RwLock::new(Arc::new(Caches::new(entry_cache_bytes)));
         let (version, latest) = (AtomicU64::new(0), RwLock::new(None));
         let damaged = AtomicBool::new(false);
-        let open = Self { database, index, identity, caches, version, latest, damaged, switch };
+        let open = Self {
+            database,
+            index,
+            identity,
+            caches,
+            entry_cache_bytes,
+            version,
+            latest,
+            damaged,
+            switch,
+        };
         Ok((open, counters, merging))
     }
 
@@ -185,7 +202,7 @@ impl Open {
         {
             return Ok(Arc::clone(snapshot));
         }
-        let snapshot = Arc::new(Snapshot::take(self, Arc::clone(&self.caches))?);
+        let snapshot = Arc::new(Snapshot::take(self, self.caches())?);
         let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
         *latest = Some((version, Arc::clone(&snapshot)));
         Ok(snapshot)
@@ -211,10 +228,19 @@ impl Open {
         Ok(())
     }
 
+    fn caches(&self) -> Arc<Caches> {
+        Arc::clone(&self.caches.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Called after each commit, before anybody is told of it.
-    fn committed(&self, appended: Vec<Stored>) {
+    fn committed(&self, appended: Vec<Stored>, erased: bool) {
+        if erased {
+            let empty = Arc::new(Caches::new(self.entry_cache_bytes));
+            *self.caches.write().unwrap_or_else(PoisonError::into_inner) = empty;
+        }
+        let caches = self.caches();
         for stored in appended {
-            self.caches.keep(stored);
+            caches.keep(stored);
         }
         self.version.fetch_add(1, Ordering::Release);
         // Lets go of the pages that the older state holds.
@@ -336,6 +362,17 @@ impl RedbStore {
         drop(self);
     }
 
+    /// Hands a change to the writer and waits for what it came to.
+    async fn submit(&self, change: Prepared) -> Result<Committed> {
+        let change = Box::new(change);
+        let permit = Arc::clone(&self.places).acquire_owned().await.map_err(|_| gone())?;
+        let weight = Weight { entries: change.entries().max(1), bytes: change.bytes };
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Commit { change, answer, permit };
+        self.shared.queue.put(weight, request).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
     fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T, fault::Fault>) -> Result<T> {
         let open = self.shared.open()?;
         open.guarded(|| read(&*open.snapshot()?))
@@ -369,13 +406,19 @@ impl fmt::Debug for RedbStore {
 #[async_trait]
 impl Store for RedbStore {
     async fn commit(&self, change: Change) -> Result<Committed> {
-        let change = Box::new(Prepared::new(change)?);
-        let permit = Arc::clone(&self.places).acquire_owned().await.map_err(|_| gone())?;
-        let weight = Weight { entries: change.entries().max(1), bytes: change.bytes };
-        let (answer, answered) = oneshot::channel();
-        let request = Request::Commit { change, answer, permit };
-        self.shared.queue.put(weight, request).map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
+        self.submit(Prepared::new(change)?).await
+    }
+
+    async fn erase(&self, erasure: Erasure) -> Result<Erased> {
+        let nonce = |id: &Id| {
+            let at_ms = erasure.at_ms.to_le_bytes();
+            self.nonce_for(&[b"tombstone", id.as_bytes(), &at_ms])
+        };
+        let committed = self.submit(Prepared::erasing(&erasure, nonce)?).await?;
+        let dependants = self.read(|snapshot| erase::dependants(snapshot, &erasure.entries))?;
+        let tombstones = self.entries(&committed.ids).await?.into_iter().flatten();
+        let erased = tombstones.filter_map(|stored| stored.entry.envelope().target).collect();
+        Ok(Erased { erased, tombstones: committed.ids, journal: committed.journal, dependants })
     }
 
     async fn session(&self, name: &str) -> Result<SessionInfo> {

@@ -1,7 +1,6 @@
 //! The second half of `recover`: puts entries whose ids are known into a new store, deriving their places
 //! as an append does. It has no opinion on where they come from.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -174,7 +173,7 @@ impl Restorer {
             let row = applier.sessions.named(&applier.tables, &name)?.ok_or_else(missing)?;
             let mut moves = Vec::with_capacity(branches.len());
             for (branch, head) in branches {
-                let place = head.map(|id| overlay(applier).find(&id)).transpose()?.flatten();
+                let place = head.map(|id| applier.overlay().find(&id)).transpose()?.flatten();
                 let (branch, to) = (branch.clone(), place.as_ref().map(|place| place.id));
                 let moved = HeadMove { branch, existed: false, exists: true, from: None, to };
                 moves.push((moved, place.map(|place| place.number)));
@@ -201,7 +200,7 @@ impl Restorer {
     ) -> Result<()> {
         let counters = self.counters.clone();
         let (open, merging) = (&self.open, &mut self.merging);
-        let mut sessions = Sessions::default();
+        let (caches, mut sessions) = (open.caches(), Sessions::default());
         let applied = guarded(|| {
             let mut txn = open.database.begin_write()?;
             txn.set_two_phase_commit(true);
@@ -210,10 +209,11 @@ impl Restorer {
                 tables: WriteTables::open(&txn)?,
                 counters,
                 index: &open.index,
-                caches: &open.caches,
+                caches: &caches,
                 merging,
                 sessions: &mut sessions,
                 appended: Vec::new(),
+                erased: false,
                 wrote: false,
             };
             work(&mut applier)?;
@@ -222,22 +222,11 @@ impl Restorer {
             Ok(applied)
         })?;
         self.counters = applied.counters;
-        self.open.committed(applied.appended);
+        self.open.committed(applied.appended, false);
         if applied.indexed.is_some() {
             self.open.index.merged(&mut self.merging);
         }
         Ok(())
-    }
-}
-
-fn overlay<'a, 't>(applier: &'a Applier<'t, '_>) -> Overlay<'a, 't> {
-    Overlay {
-        tables: &applier.tables,
-        index: applier.index,
-        caches: applier.caches,
-        entries: applier.counters.entries,
-        new: RefCell::default(),
-        new_ids: RefCell::default(),
     }
 }
 
@@ -251,7 +240,7 @@ fn put_run(
 ) -> Result<(), Fault> {
     let missing = || Error::NotFound { what: "session", name: name.to_owned() };
     let row = applier.sessions.named(&applier.tables, name)?.ok_or_else(missing)?;
-    let overlay = overlay(applier);
+    let overlay = applier.overlay();
     let mut previous_in_session = row.last_entry;
     let mut shorter = Vec::with_capacity(run.len());
     for (draft, (_, item)) in run.iter().enumerate() {

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::cache::Caches;
 use super::check::{self, Around};
-use super::fault::{Fault, guarded};
+use super::fault::is_damage;
 use super::queue::Weight;
 use super::snapshot::Snapshot;
 use super::tables::Scrubbed;
@@ -45,17 +45,20 @@ impl RedbStore {
     pub async fn scrub(&self, entries: usize) -> Result<ScrubReport> {
         let now = self.shared.options.sources.now_ms();
         let open = self.shared.open()?;
-        let (report, scrubbed) = guarded(|| {
+        let (report, scrubbed) = open.guarded(|| {
             let snapshot = Snapshot::take(&open, Arc::new(Caches::new(0)))?;
             let before = snapshot.tables.scrubbed()?.unwrap_or_default();
-            step(&snapshot, before, entries as u64, (open.identity.created_ms, now))
+            Ok(step(&snapshot, before, entries as u64, (open.identity.created_ms, now)))
         })?;
         drop(open);
         let (answer, answered) = oneshot::channel();
         let request = Request::Scrubbed(scrubbed, answer);
         self.shared.queue.put(Weight { entries: 0, bytes: 0 }, request).map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())??;
-        Ok(report)
+        match answered.await.map_err(|_| gone())? {
+            // Nothing is written over damage, and what was found is worth more than how far it came.
+            Err(error) if !is_damage(&error) => Err(error),
+            _ => Ok(report),
+        }
     }
 }
 
@@ -64,7 +67,7 @@ fn step(
     mut scrubbed: Scrubbed,
     entries: u64,
     (created_ms, now): (i64, i64),
-) -> Result<(ScrubReport, Scrubbed), Fault> {
+) -> (ScrubReport, Scrubbed) {
     let all = snapshot.counters.entries;
     if scrubbed.next == 0 || scrubbed.next > all {
         (scrubbed.next, scrubbed.began_ms) = (0, now);
@@ -106,5 +109,5 @@ fn step(
     let oldest_unverified_ms = u64::try_from(now.saturating_sub(since)).unwrap_or(0);
     let next = scrubbed.next;
     let report = ScrubReport { checked, next, entries: all, problems, oldest_unverified_ms };
-    Ok((report, scrubbed))
+    (report, scrubbed)
 }

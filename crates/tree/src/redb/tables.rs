@@ -363,6 +363,29 @@ impl Frame<'_> {
     }
 }
 
+/// Copies every row of a store into an empty one; `check` sees each entry first.
+pub(super) fn copy_all(
+    from: &ReadTables,
+    to: &mut WriteTables<'_>,
+    mut check: impl FnMut(Number, &[u8]) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    for row in from.entries.iter()? {
+        let (number, frame) = row?;
+        check(number.value(), frame.value())?;
+        to.entries.insert(number.value(), frame.value())?;
+    }
+    macro_rules! copy {
+        ($($table:ident),*) => {
+            $(for row in from.$table.iter()? {
+                let (key, value) = row?;
+                to.$table.insert(key.value(), value.value())?;
+            })*
+        };
+    }
+    copy!(meta, state, ids, aliases, places, journal, names);
+    Ok(())
+}
+
 /// Rows of each table, for the structural check.
 pub(super) fn lengths(tables: &ReadTables) -> Result<[(&'static str, u64); 4], Fault> {
     Ok([

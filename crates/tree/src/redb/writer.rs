@@ -113,6 +113,7 @@ impl Writer {
         let counters = self.counters.clone();
         let durability = self.shared.options.durability;
         let (merging, sessions) = (&mut self.merging, &mut self.sessions);
+        let caches = open.caches();
         let applied = open.guarded(|| {
             let mut txn = open.database.begin_write()?;
             match durability {
@@ -126,10 +127,11 @@ impl Writer {
                     tables,
                     counters,
                     index: &open.index,
-                    caches: &open.caches,
+                    caches: &caches,
                     merging,
                     sessions,
                     appended: Vec::new(),
+                    erased: false,
                     wrote: false,
                 }
                 .apply_all(changes)?
@@ -144,7 +146,7 @@ impl Writer {
         if applied.wrote {
             self.dirty = true;
             self.counters = applied.counters;
-            open.committed(applied.appended);
+            open.committed(applied.appended, applied.erased);
         }
         if applied.indexed.is_some() {
             open.index.merged(&mut self.merging);
@@ -154,7 +156,8 @@ impl Writer {
 
     fn note(&mut self, scrubbed: &Scrubbed) -> Result<()> {
         let open = self.shared.open()?;
-        let noted = guarded(|| {
+        open.check_writable()?;
+        let noted = open.guarded(|| {
             let mut txn = open.database.begin_write()?;
             txn.set_two_phase_commit(true);
             WriteTables::open(&txn)?.put_scrubbed(scrubbed)?;
@@ -196,7 +199,7 @@ impl Writer {
                 txn.commit()?;
                 Ok(indexed)
             })?;
-            open.committed(Vec::new());
+            open.committed(Vec::new(), false);
             if indexed.is_some() {
                 open.index.merged(&mut self.merging);
             }

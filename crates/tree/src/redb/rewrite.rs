@@ -1,0 +1,71 @@
+//! `rewrite`: makes the file of a store anew, with what the store holds and nothing else. Gives space
+//! back, and takes from the disk what was erased: redb leaves old bytes in pages that are free.
+
+use std::path::Path;
+
+use super::file::{self, Place as Where, Taken};
+use super::tables::{ReadTables, WriteTables, copy_all};
+use super::{Open, Options, RedbStore, shrink};
+use crate::encode;
+use crate::error::Result;
+
+/// What rewriting did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct RewriteReport {
+    /// Entries, each hashed on the way.
+    pub entries: u64,
+    /// Bytes of the file before.
+    pub bytes_before: u64,
+    /// Bytes of the file now.
+    pub bytes_after: u64,
+}
+
+impl RedbStore {
+    /// Rewrites the file of a store that nobody has open; blocks until it is done. The new file takes the
+    /// place of the old one when it is whole and durable: an interruption at any point leaves the store
+    /// as it was, and at most a stray `.NAME.*.new`. `progress` hears of entries done and in all.
+    ///
+    /// What the file system or the drive keeps of the old file's blocks is beyond reach.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no store, `Locked`, `Corrupt` where an entry is damaged (see
+    /// [`RedbStore::recover`]), `Storage`.
+    pub fn rewrite(
+        path: impl AsRef<Path>,
+        options: &Options,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<RewriteReport> {
+        let path = path.as_ref();
+        let bytes = || std::fs::metadata(path).map_or(0, |meta| meta.len());
+        if !path.exists() {
+            let name = path.display().to_string();
+            return Err(crate::error::Error::NotFound { what: "store", name });
+        }
+        let bytes_before = bytes();
+        let (old, counters, _) = Open::new(&Where::File(path.to_owned()), options)?;
+        file::publish(path, &options.sources, Taken::Replaced, |temporary| {
+            let options = options.clone().write_ahead(false);
+            let (new, ..) = Open::new(&Where::File(temporary.to_owned()), &options)?;
+            old.guarded(|| {
+                use redb::ReadableDatabase;
+                let from = ReadTables::open(&old.database.begin_read()?)?;
+                let mut txn = new.database.begin_write()?;
+                txn.set_two_phase_commit(true);
+                txn.set_quick_repair(true);
+                let mut to = WriteTables::open(&txn)?;
+                copy_all(&from, &mut to, |number, frame| {
+                    let id = from.place_at(number)?.id;
+                    encode::unframe(frame, &id, shrink::expand)?;
+                    progress(number + 1, counters.entries);
+                    Ok(())
+                })?;
+                drop(to);
+                Ok(txn.commit()?)
+            })?;
+            drop(new);
+            Ok(())
+        })?;
+        Ok(RewriteReport { entries: counters.entries, bytes_before, bytes_after: bytes() })
+    }
+}
