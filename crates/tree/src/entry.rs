@@ -447,6 +447,10 @@ impl Draft {
         &self.whole.body
     }
 
+    pub(crate) fn nonce(&self) -> Nonce {
+        self.whole.nonce
+    }
+
     /// The id it has under `parent`. Costs one hash of the envelope, never of the body.
     pub fn id_under(&self, parent: Option<Id>) -> Id {
         encode::entry_id(&Envelope { parent, ..self.envelope.clone() }, &self.commitment)

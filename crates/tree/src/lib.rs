@@ -53,6 +53,7 @@ mod id;
 pub mod limits;
 mod message;
 mod place;
+pub mod redact;
 #[cfg(feature = "redb")]
 mod redb;
 mod session;

@@ -20,24 +20,21 @@ use crate::message::{TOMBSTONE_FORMAT, Tombstone};
 use crate::place::{Number, Place};
 use crate::store::{Change, Committed, Dependants, Erasure, Expect, Move, Presence, Reason, To};
 
-impl Prepared {
-    /// The tombstones of an erasure; `nonce` gives the same one again for a retry.
-    pub(super) fn erasing(erasure: &Erasure, nonce: impl Fn(&Id) -> Nonce) -> Result<Self> {
-        let Erasure { session, entries, by, reason, at_ms } = erasure;
-        limits::within("entries in one change", limits::ENTRIES_PER_CHANGE, entries.len())?;
-        if entries.is_empty() {
-            return Err(Error::invalid("erasure", "no entries"));
-        }
-        let tombstone = Tombstone { by: by.clone(), at_ms: *at_ms, reason: reason.clone() };
-        let draft =
-            |id: &Id| Draft::new(Kind::Record, *at_ms, nonce(id), tombstone.body()).target(*id);
-        Self::tombstones(Change {
-            presence: Presence::Existing,
-            entries: entries.iter().map(draft).collect(),
-            moves: vec![Move { branch: None, expect: Expect::Any, to: To::Last }],
-            ..Change::new(session, Reason::Erase, *at_ms)
-        })
+/// The tombstones of an erasure; `nonce` gives the same one again for a retry.
+pub(super) fn tombstones(erasure: &Erasure, nonce: impl Fn(&Id) -> Nonce) -> Result<Change> {
+    let Erasure { session, entries, by, reason, at_ms } = erasure;
+    limits::within("entries in one change", limits::ENTRIES_PER_CHANGE, entries.len())?;
+    if entries.is_empty() {
+        return Err(Error::invalid("erasure", "no entries"));
     }
+    let tombstone = Tombstone { by: by.clone(), at_ms: *at_ms, reason: reason.clone() };
+    let draft = |id: &Id| Draft::new(Kind::Record, *at_ms, nonce(id), tombstone.body()).target(*id);
+    Ok(Change {
+        presence: Presence::Existing,
+        entries: entries.iter().map(draft).collect(),
+        moves: vec![Move { branch: None, expect: Expect::Any, to: To::Last }],
+        ..Change::new(session, Reason::Erase, *at_ms)
+    })
 }
 
 impl Applier<'_, '_> {

@@ -57,6 +57,7 @@ use crate::entry::Nonce;
 use crate::error::{Error, Result};
 use crate::id::{Id, Prefix};
 use crate::place::{Cut, Measure, Number, Place};
+use crate::redact::{self, Redact};
 use crate::sources::Sources;
 use crate::store::{
     Branch, Change, Committed, Erased, Erasure, JournalRow, Memo, Seek, SessionInfo, Stats, Store,
@@ -91,6 +92,7 @@ pub struct Options {
     cache_bytes: usize,
     entry_cache_bytes: u64,
     write_ahead: bool,
+    redact: Option<Arc<dyn Redact>>,
 }
 
 impl Options {
@@ -104,6 +106,7 @@ impl Options {
             cache_bytes: 256 << 20,
             entry_cache_bytes: 64 << 20,
             write_ahead: cfg!(target_os = "linux"),
+            redact: None,
         }
     }
 
@@ -133,6 +136,14 @@ impl Options {
     #[must_use]
     pub fn entry_cache_bytes(mut self, bytes: u64) -> Self {
         self.entry_cache_bytes = bytes;
+        self
+    }
+
+    /// What sees every body before it is written, and may replace it. Entries so changed have other ids
+    /// than their drafts foretell.
+    #[must_use]
+    pub fn redact(mut self, hook: Arc<dyn Redact>) -> Self {
+        self.redact = Some(hook);
         self
     }
 
@@ -362,6 +373,13 @@ impl RedbStore {
         drop(self);
     }
 
+    fn redacted(&self, change: Change) -> Change {
+        match &self.shared.options.redact {
+            Some(hook) => redact::redacted(change, &**hook),
+            None => change,
+        }
+    }
+
     /// Hands a change to the writer and waits for what it came to.
     async fn submit(&self, change: Prepared) -> Result<Committed> {
         let change = Box::new(change);
@@ -406,7 +424,7 @@ impl fmt::Debug for RedbStore {
 #[async_trait]
 impl Store for RedbStore {
     async fn commit(&self, change: Change) -> Result<Committed> {
-        self.submit(Prepared::new(change)?).await
+        self.submit(Prepared::new(self.redacted(change))?).await
     }
 
     async fn erase(&self, erasure: Erasure) -> Result<Erased> {
@@ -414,7 +432,8 @@ impl Store for RedbStore {
             let at_ms = erasure.at_ms.to_le_bytes();
             self.nonce_for(&[b"tombstone", id.as_bytes(), &at_ms])
         };
-        let committed = self.submit(Prepared::erasing(&erasure, nonce)?).await?;
+        let tombstones = self.redacted(erase::tombstones(&erasure, nonce)?);
+        let committed = self.submit(Prepared::tombstones(tombstones)?).await?;
         let dependants = self.read(|snapshot| erase::dependants(snapshot, &erasure.entries))?;
         let tombstones = self.entries(&committed.ids).await?.into_iter().flatten();
         let erased = tombstones.filter_map(|stored| stored.entry.envelope().target).collect();

@@ -1,0 +1,149 @@
+//! What a rule matches is in no file of the store, and a scan finds it where it came in without.
+
+#![cfg(feature = "redact")]
+#![allow(clippy::unwrap_used, reason = "a test speaks by panicking")]
+
+use std::sync::Arc;
+
+use treering_tree::redact::{Redact, Rules, scan};
+use treering_tree::{
+    Body, Change, Draft, Expect, Id, Kind, Message, Move, Options, Reason, RedbStore, Role,
+    Session, Sources, Store, To,
+};
+
+fn rules() -> Rules {
+    Rules::known().unwrap()
+}
+
+/// One secret of each kind, put together here so that no scanner takes this file for a leak.
+fn secrets() -> Vec<(&'static str, String)> {
+    let x = |n: usize| "Ab3".repeat(n);
+    vec![
+        ("anthropic-key", format!("sk-{}-api03-{}", "ant", x(9))),
+        ("openai-key", format!("sk-{}-{}", "proj", x(9))),
+        ("openai-key", format!("s{}-{}", "k", x(16))),
+        ("aws-access-key", format!("AK{}{}", "IA", "AB12".repeat(4))),
+        ("google-key", format!("AI{}{}", "za", "Ab3d5".repeat(7))),
+        ("github-token", format!("gh{}_{}", "p", x(12))),
+        ("gitlab-token", format!("gl{}-{}", "pat", x(8))),
+        ("slack-token", format!("xo{}-{}", "xb", x(8))),
+        ("stripe-key", format!("sk_{}_{}", "live", x(8))),
+        ("npm-token", format!("np{}_{}", "m", x(12))),
+        ("pypi-token", format!("py{}-{}", "pi", x(12))),
+        ("hugging-face-token", format!("h{}_{}", "f", x(11))),
+        ("jwt", format!("ey{}{}.ey{}{}.{}", "J", x(4), "J", x(4), x(4))),
+        ("bearer-token", format!("Bea{} {}", "rer", x(8))),
+        ("url-password", format!("postgres://me:{}@", x(3))),
+        (
+            "private-key",
+            format!(
+                "-----BEGIN RSA PRIV{} KEY-----\n{}\n-----END RSA PRIVATE KEY-----",
+                "ATE",
+                x(20)
+            ),
+        ),
+    ]
+}
+
+#[test]
+fn each_known_kind_is_replaced_and_json_stays_json() {
+    for (rule, secret) in secrets() {
+        for text in [
+            secret.clone(),
+            format!("first line\n{secret}\nlast \\ \"line\""),
+            format!("\"{secret}\""),
+        ] {
+            let message = Message::text(Role::Tool, text.clone());
+            let redacted =
+                rules().redact(&message.body()).unwrap_or_else(|| panic!("{rule}: kept"));
+            let read = format!("{:?}", Message::from_body(&redacted).unwrap().parts.len());
+            assert_eq!(read, "1");
+            let bytes = String::from_utf8(redacted.bytes).unwrap();
+            assert!(bytes.contains(&format!("[redacted: {rule}]")), "{rule}: {bytes}");
+            let line = secret.lines().max_by_key(|line| line.len()).unwrap();
+            assert!(!bytes.contains(line), "{rule}: {bytes}");
+            assert!(rules().redact(&Body::new("raw", text)).is_some(), "{rule}");
+        }
+    }
+}
+
+#[test]
+fn harmless_text_is_left_alone() {
+    let harmless = [
+        "sk-folding-cube sk-circle and a task-force of risk-averse people",
+        "see https://example.org:8080/path?q=a@b and mailto:me@example.org",
+        "the bearer of this letter; AKIA is a prefix; commit 51c47cd0255622",
+        "fn main() { let eyJ = 1; } -----BEGIN PUBLIC KEY----- abc",
+    ];
+    for text in harmless {
+        assert_eq!(rules().redact(&Message::text(Role::User, text).body()), None, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_matches_reaches_no_file_and_references_within_a_change_follow() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let sources = Sources::fixed(1);
+    let options = Options::new(sources.clone()).redact(Arc::new(rules()));
+    let store: Arc<dyn Store> = Arc::new(RedbStore::open(&path, options).unwrap());
+    let (_, secret) = secrets().remove(0);
+    let body = || Body::new("text", format!("my key is {secret}"));
+    let root = Draft::new(Kind::User, 1, sources.nonce(), body()).under(None).tokens(3);
+    let id = root.id_under(None);
+    let child = Draft::new(Kind::Assistant, 2, sources.nonce(), Body::new("text", "x"));
+    let pin = Draft::new(Kind::Pin, 3, sources.nonce(), Body::new("text", "")).target(id);
+    let last = child.id_under(Some(id));
+    let change = || Change {
+        entries: vec![root.clone(), child.clone().under(Some(id)), pin.clone()],
+        moves: vec![Move { branch: None, expect: Expect::Any, to: To::Entry(last) }],
+        ..Change::new("one", Reason::Append, 0)
+    };
+    let committed = store.commit(change()).await.unwrap();
+    assert_ne!(committed.ids[0], id);
+    assert_eq!(committed.head, Some(committed.ids[1]));
+    let again = store.commit(change()).await.unwrap();
+    assert_eq!((again.ids.clone(), again.added), (committed.ids.clone(), 0));
+    let stored = store.entries(&committed.ids).await.unwrap();
+    let pin = stored[2].as_ref().unwrap();
+    assert_eq!(pin.entry.envelope().target, Some(committed.ids[0]));
+    assert_eq!(stored[0].as_ref().unwrap().place.tokens, 3);
+    drop(store);
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(!bytes.windows(secret.len()).any(|at| at == secret.as_bytes()));
+    assert!(bytes.windows(10).any(|at| at == b"[redacted:"));
+}
+
+#[tokio::test]
+async fn a_scan_names_entries_and_rules_and_no_secret() {
+    let store: Arc<dyn Store> =
+        Arc::new(RedbStore::in_memory(Options::new(Sources::fixed(1))).unwrap());
+    let session = Session::new(Arc::clone(&store), "one", Sources::fixed(2));
+    let mut leaky: Vec<(Id, &str)> = Vec::new();
+    for (rule, secret) in secrets() {
+        for text in [secret, "harmless".to_owned()] {
+            let is_secret = text != "harmless";
+            let draft = session.draft(Kind::User, Message::text(Role::User, text).body());
+            let id = session.append(draft, Expect::Any).await.unwrap().ids[0];
+            leaky.extend(is_secret.then_some((id, rule)));
+        }
+    }
+    let (mut from, mut findings) = (Some(0), Vec::new());
+    while let Some(next) = from {
+        let page = scan(&*store, &rules(), next, 7).await.unwrap();
+        findings.extend(page.findings);
+        from = page.next;
+    }
+    assert!(
+        leaky.iter().all(|(id, rule)| findings.iter().any(|it| it.id == *id && it.rule == *rule))
+    );
+    assert!(findings.iter().all(|it| leaky.iter().any(|(id, _)| it.id == *id)));
+    let told = format!("{findings:?}");
+    assert!(secrets().iter().all(|(_, secret)| !told.contains(secret.as_str())));
+}
+
+#[test]
+fn a_pattern_that_is_none_is_refused() {
+    let error = Rules::new([("bad", "(")]).unwrap_err();
+    assert_eq!(error.kind(), treering_tree::ErrorKind::Invalid);
+}
