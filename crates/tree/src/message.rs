@@ -119,7 +119,7 @@ impl Usage {
 }
 
 /// What a body says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
@@ -134,6 +134,15 @@ pub struct Message {
     /// Why the model stopped, in the source's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<String>,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Message")
+            .field("role", &self.role)
+            .field("parts", &self.parts)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Message {
@@ -303,6 +312,10 @@ fn from_json<T: for<'de> Deserialize<'de>>(body: &Body, format: &'static str) ->
     if body.format != format {
         return Err(Error::invalid("body", format!("expected {format}, found {}", body.format)));
     }
-    serde_json::from_slice(&body.bytes)
-        .map_err(|cause| Error::invalid("body", format!("not JSON of {format}: {cause}")))
+    // What serde says quotes the body; where it stumbled is all that may be told.
+    let told = |cause: serde_json::Error| {
+        let (line, column) = (cause.line(), cause.column());
+        Error::invalid("body", format!("not JSON of {format}, at line {line}, column {column}"))
+    };
+    serde_json::from_slice(&body.bytes).map_err(told)
 }
