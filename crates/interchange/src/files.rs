@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use crate::document;
 use crate::error::{Error, Result};
 use crate::formats::{self, FORMATS, Format, Found, Head, MAIN_PART};
+use crate::frame::Frame;
 use crate::json;
 use crate::limits;
 use crate::lines::Lines;
@@ -41,6 +43,7 @@ pub(crate) struct SourceFile {
     pub(crate) len: u64,
     pub(crate) format: &'static dyn Format,
     pub(crate) found: Found,
+    pub(crate) frame: Frame,
 }
 
 impl SourceFile {
@@ -85,9 +88,9 @@ pub(crate) fn find(inputs: Vec<Input>, forced: Option<&'static dyn Format>) -> R
         match input {
             Input::Bytes { name, bytes } => {
                 let path = PathBuf::from(name);
-                let (format, found) = recognize(&path, &bytes, forced)?;
                 let len = bytes.len() as u64;
-                files.push(SourceFile { path, bytes: Some(bytes), len, format, found });
+                let head = recognize(path, &bytes, forced)?;
+                files.push(SourceFile { bytes: Some(bytes), len, ..head });
             }
             Input::Path(path) => from_path(&path, forced, &mut files)?,
         }
@@ -190,27 +193,33 @@ fn open_head(path: &Path, forced: Option<&'static dyn Format>) -> Result<SourceF
     let file = fs::File::open(path).map_err(Error::io(path))?;
     let len = file.metadata().map_err(Error::io(path))?.len();
     file.take(limits::HEAD_BYTES as u64).read_to_end(&mut head).map_err(Error::io(path))?;
-    let (format, found) = recognize(path, &head, forced)?;
-    Ok(SourceFile { path: path.to_owned(), bytes: None, len, format, found })
+    Ok(SourceFile { len, ..recognize(path.to_owned(), &head, forced)? })
 }
 
+/// A file of the format that knows how it begins.
 fn recognize(
-    path: &Path,
+    path: PathBuf,
     bytes: &[u8],
     forced: Option<&'static dyn Format>,
-) -> Result<(&'static dyn Format, Found)> {
-    let head = Head { records: first_records(path, bytes)?, path };
-    if let Some(format) = forced {
-        let found = format.recognize(&head).unwrap_or_else(|| Found::main(None));
-        return Ok((format, found));
-    }
-    let known = FORMATS.iter().find_map(|format| Some((*format, format.recognize(&head)?)));
-    known.ok_or_else(|| Error::Unrecognized { path: path.to_owned(), expected: formats::names() })
+) -> Result<SourceFile> {
+    let bytes = &bytes[..bytes.len().min(limits::HEAD_BYTES)];
+    let document = document::outline(bytes);
+    let head = Head { records: first_records(&path, bytes)?, document, path: &path };
+    let known = match forced {
+        Some(format) => {
+            Some((format, format.recognize(&head).unwrap_or_else(|| Found::main(None))))
+        }
+        None => FORMATS.iter().find_map(|format| Some((*format, format.recognize(&head)?))),
+    };
+    let Some((format, found)) = known else {
+        return Err(Error::Unrecognized { path, expected: formats::names() });
+    };
+    let frame = format.frame(&head);
+    Ok(SourceFile { path, bytes: None, len: 0, format, found, frame })
 }
 
 fn first_records(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
-    let bytes = &bytes[..bytes.len().min(limits::HEAD_BYTES)];
-    let mut lines = Lines::new(bytes);
+    let mut lines = Lines::new(bytes, Frame::Lines);
     let mut records = Vec::new();
     while records.len() < limits::HEAD_LINES {
         let Some(line) = lines.next_line().map_err(Error::io(path))? else { break };

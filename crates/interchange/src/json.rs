@@ -78,6 +78,52 @@ pub(crate) fn value(raw: Raw<'_>) -> Value {
     serde_json::from_str(raw.get()).unwrap_or_default()
 }
 
+/// An element of a list without the comma and the blanks before it.
+pub(crate) fn element(text: &str) -> &str {
+    text.trim_start_matches([',', ' ', '\t', '\r', '\n'])
+}
+
+/// Reads JSON of any shape; `None` where the parser refuses it or it is no object.
+pub(crate) fn object(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok().filter(Value::is_object)
+}
+
+/// Looking into JSON of any shape.
+pub(crate) trait Fields {
+    /// A string of that name.
+    fn text(&self, key: &str) -> Option<&str>;
+    /// A string of that name, owned; empty where there is none.
+    fn string(&self, key: &str) -> String;
+    /// A whole number of that name; 0 where there is none.
+    fn count(&self, key: &str) -> u64;
+    /// Whether that name says `true`.
+    fn flag(&self, key: &str) -> bool;
+    /// The elements of that name; none where it is no list.
+    fn list(&self, key: &str) -> &[Value];
+}
+
+impl Fields for Value {
+    fn text(&self, key: &str) -> Option<&str> {
+        self.get(key)?.as_str()
+    }
+
+    fn string(&self, key: &str) -> String {
+        self.text(key).unwrap_or_default().to_owned()
+    }
+
+    fn count(&self, key: &str) -> u64 {
+        self.get(key).and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        self.get(key).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    fn list(&self, key: &str) -> &[Value] {
+        self.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+}
+
 /// A string, borrowed where it holds no escapes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);

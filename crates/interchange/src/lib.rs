@@ -35,10 +35,12 @@
 mod batch;
 mod bind;
 mod branches;
+mod document;
 mod error;
 mod export;
 mod files;
 mod formats;
+mod frame;
 mod json;
 mod limits;
 mod lines;

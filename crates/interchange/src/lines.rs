@@ -1,10 +1,12 @@
 //! Lines of a file that may hold anything, without ever holding more than one bounded line.
 //!
 //! A line is what stands between two line ends, *with* its line end and with the blank lines before
-//! it: the lines of a file, put one after the other, are the file. It never looks at what a line says.
+//! it: the lines of a file, put one after the other, are the file. Of a file that is one document the
+//! pieces that its [`Frame`] tells apart take the place of lines. It never looks at what a line says.
 
 use std::io::{self, Read};
 
+use crate::frame::{Frame, Role, Scanner};
 use crate::limits;
 
 /// Reads lines.
@@ -17,6 +19,8 @@ pub(crate) struct Lines<R> {
     ended: bool,
     /// Whether the next line is the rest of one that was too long.
     inside: bool,
+    /// Where in a document the next byte is.
+    scanner: Option<Scanner>,
 }
 
 /// One line.
@@ -31,10 +35,12 @@ pub(crate) struct Line<'a> {
     pub(crate) number: u64,
     /// Whether it is part of a line over the limit.
     pub(crate) overlong: bool,
+    /// What it is, as far as the frame tells.
+    pub(crate) role: Role,
 }
 
 impl<R: Read> Lines<R> {
-    pub(crate) fn new(source: R) -> Self {
+    pub(crate) fn new(source: R, frame: Frame) -> Self {
         Self {
             source,
             buffer: Vec::new(),
@@ -43,6 +49,10 @@ impl<R: Read> Lines<R> {
             line: 1,
             ended: false,
             inside: false,
+            scanner: match frame {
+                Frame::Lines => None,
+                Frame::Document(names) => Some(Scanner::new(names)),
+            },
         }
     }
 
@@ -54,12 +64,16 @@ impl<R: Read> Lines<R> {
     /// Number of the line that the first of the next bytes that is not blank stands on; that of the
     /// first where all are blank.
     pub(crate) fn line_of(&self, next: &[u8]) -> u64 {
-        let blank = next.iter().take_while(|byte| is_blank(**byte)).count();
+        let is_comma = |byte: u8| self.scanner.is_some() && byte == b',';
+        let blank = next.iter().take_while(|byte| is_blank(**byte) || is_comma(**byte)).count();
         self.line + if blank < next.len() { count_lines(&next[..blank]) } else { 0 }
     }
 
     /// The next line; `None` at the end of the file.
     pub(crate) fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
+        if self.scanner.is_some() {
+            return self.next_piece();
+        }
         let mut seen = 0;
         let mut begun = self.inside;
         let len = loop {
@@ -86,13 +100,46 @@ impl<R: Read> Lines<R> {
         let ends = bytes.ends_with(b"\n");
         let overlong = self.inside || (len == limits::LINE_BYTES && !ends);
         self.inside = overlong && !ends;
+        Ok(Some(self.take(len, overlong, Role::Line)))
+    }
+
+    /// The next piece of a document.
+    fn next_piece(&mut self) -> io::Result<Option<Line<'_>>> {
+        let mut seen = 0;
+        let role = loop {
+            let Some(scanner) = &mut self.scanner else { return Ok(None) };
+            let fresh = &self.buffer[self.start + seen..];
+            let fresh = &fresh[..fresh.len().min(limits::LINE_BYTES - seen)];
+            let mut ends = fresh.iter().zip(seen + 1..).map(|(byte, at)| (scanner.read(*byte), at));
+            if let Some((Some(role), at)) = ends.find(|(role, _)| role.is_some()) {
+                seen = at;
+                break role;
+            }
+            seen += fresh.len();
+            if self.ended || seen >= limits::LINE_BYTES {
+                break scanner.rest();
+            }
+            self.fill()?;
+        };
+        Ok((seen > 0).then(|| self.take(seen, seen >= limits::LINE_BYTES, role)))
+    }
+
+    fn take(&mut self, len: usize, overlong: bool, role: Role) -> Line<'_> {
+        let bytes = &self.buffer[self.start..self.start + len];
         let number = self.line_of(bytes);
         let offset = self.offset;
         self.line += count_lines(bytes);
         self.offset += len as u64;
         self.start += len;
         let bytes = &self.buffer[self.start - len..self.start];
-        Ok(Some(Line { bytes, offset, number, overlong }))
+        Line { bytes, offset, number, overlong, role }
+    }
+
+    /// What the next bytes are, as a piece that was told apart before.
+    pub(crate) fn role_of(&self, next: &[u8]) -> Role {
+        let Some(mut scanner) = self.scanner.clone() else { return Role::Line };
+        let end = next.iter().map(|byte| scanner.read(*byte)).last().flatten();
+        end.unwrap_or(scanner.rest())
     }
 
     /// The next `len` bytes, fewer at the end of the file, without reading past them.
@@ -108,6 +155,11 @@ impl<R: Read> Lines<R> {
     pub(crate) fn pass(&mut self, len: usize) {
         let end = self.buffer.len().min(self.start + len);
         let bytes = &self.buffer[self.start..end];
+        if let Some(scanner) = &mut self.scanner {
+            for byte in bytes {
+                scanner.read(*byte);
+            }
+        }
         self.line += count_lines(bytes);
         self.offset += bytes.len() as u64;
         self.start = end;
@@ -149,7 +201,7 @@ mod tests {
     use super::*;
 
     fn lines(bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
-        let mut reader = Lines::new(bytes);
+        let mut reader = Lines::new(bytes, Frame::Lines);
         let mut all = Vec::new();
         while let Some(line) = reader.next_line().unwrap() {
             all.push((line.number, line.bytes.to_vec()));
@@ -179,7 +231,7 @@ mod tests {
     fn a_line_over_the_limit_comes_in_parts() {
         let mut bytes = vec![b'x'; limits::LINE_BYTES + 10];
         bytes.extend(b"\n{}\n");
-        let mut reader = Lines::new(&bytes[..]);
+        let mut reader = Lines::new(&bytes[..], Frame::Lines);
         let mut found = Vec::new();
         while let Some(line) = reader.next_line().unwrap() {
             found.push((line.bytes.len(), line.number, line.overlong));
@@ -187,7 +239,49 @@ mod tests {
         assert_eq!(found, [(limits::LINE_BYTES, 1, true), (11, 1, true), (3, 2, false)]);
     }
 
+    fn pieces(names: &'static [&'static str], text: &str) -> Vec<(Role, String)> {
+        let mut reader = Lines::new(text.as_bytes(), Frame::Document(names));
+        let mut all = Vec::new();
+        while let Some(piece) = reader.next_line().unwrap() {
+            all.push((piece.role, String::from_utf8_lossy(piece.bytes).into_owned()));
+        }
+        all
+    }
+
+    #[test]
+    fn the_elements_of_a_documents_lists_are_pieces() {
+        use Role::{Element, Rest, Torn};
+        type Found<'a> = &'a [(Role, &'a str)];
+        let table: [(&str, Found<'_>); 6] = [
+            (
+                "{\"a\":[1],\"m\":[{\"m\":[2]},\n{}]}\n",
+                &[
+                    (Rest, "{\"a\":[1],\"m\":["),
+                    (Element, "{\"m\":[2]}"),
+                    (Element, ",\n{}"),
+                    (Rest, "]}\n"),
+                ],
+            ),
+            ("[\"x]\",[[]]]", &[(Rest, "["), (Element, "\"x]\""), (Element, ",[[]]"), (Rest, "]")]),
+            ("{\"b\":\"m\",\"c\":{\"m\":[{}]}}", &[(Rest, "{\"b\":\"m\",\"c\":{\"m\":[{}]}}")]),
+            ("{\"m\":[{\"a\":\"\\\"]\"}", &[(Rest, "{\"m\":["), (Element, "{\"a\":\"\\\"]\"}")]),
+            ("{\"m\":[{},{\"a", &[(Rest, "{\"m\":["), (Element, "{}"), (Torn, ",{\"a")]),
+            ("]}]{\"m\":[]}", &[(Rest, "]}]{\"m\":["), (Rest, "]}")]),
+        ];
+        for (text, expected) in table {
+            let found = pieces(&["", "m"], text);
+            let found: Vec<_> = found.iter().map(|(role, piece)| (*role, &**piece)).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn pieces_one_after_the_other_are_the_document(text in "[\\[\\]{}\"m:,\\\\ \n1]{0,120}") {
+            let whole: String = pieces(&["", "m"], &text).into_iter().map(|(_, piece)| piece).collect();
+            prop_assert_eq!(whole, text);
+        }
+
         #[test]
         fn lines_one_after_the_other_are_the_file(
             bytes in proptest::collection::vec(proptest::sample::select(b"a \n\r\t\0".to_vec()), 0..200),

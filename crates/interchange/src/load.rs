@@ -104,7 +104,7 @@ async fn begins_alike(
         return Ok(true);
     };
     let first = first.entry.body().map_or(&[][..], |body| &body.bytes);
-    let mut lines = Lines::new(file.open()?);
+    let mut lines = Lines::new(file.open()?, file.frame);
     let found = lines.peek(first.len()).map_err(Error::io(&file.path))?;
     Ok(first.starts_with(found))
 }

@@ -13,6 +13,7 @@ use crate::branches::{self, FileBranches};
 use crate::error::{Error, Result};
 use crate::files::SourceFile;
 use crate::formats::{Current, Hangs, MAIN_PART, Meaning, Reader};
+use crate::frame::{Frame, Role};
 use crate::limits;
 use crate::lines::Lines;
 use crate::loom::{At, Key, Loom, Repairs};
@@ -138,7 +139,7 @@ impl<'a> Loading<'a> {
             bytes_before,
             told: 0,
         };
-        let mut lines = Lines::new(file.open()?);
+        let mut lines = Lines::new(file.open()?, file.frame);
         let mut pieces = Pieces::new(self.batch.store, self.batch.session, known.as_ref());
         if !self.adopt(&mut passage, &mut lines, &mut pieces).await? {
             return Ok(passage);
@@ -167,9 +168,15 @@ impl<'a> Loading<'a> {
         let path = &passage.file.path;
         while let Some(stored) = pieces.next().await? {
             let bytes = stored.entry.body().map_or(&[][..], |body| &body.bytes);
+            let role = lines.role_of(bytes);
             let found = lines.peek(bytes.len() + 1).map_err(Error::io(path))?;
             let grows = found.len() > bytes.len();
             if !found.starts_with(bytes) {
+                // What stands behind the last record of a document moves on when it grows.
+                let is_end = matches!(role, Role::Rest | Role::Torn);
+                if is_end && pieces.at_end() && grows {
+                    return Ok(true);
+                }
                 let shrunk = bytes.starts_with(found);
                 let (kind, detail) = if shrunk {
                     (RepairKind::ShrunkFile, "shorter than what was loaded before; nothing removed")
@@ -184,7 +191,8 @@ impl<'a> Loading<'a> {
                 return Ok(!shrunk);
             }
             let spot = Spot { offset: lines.offset(), line: lines.line_of(bytes) };
-            let piece = understand_piece(&mut *passage.reader, passage.file, bytes, 0..bytes.len());
+            let piece =
+                understand_piece(&mut *passage.reader, passage.file, bytes, 0..bytes.len(), role);
             // What was a torn last line may be whole by now.
             if piece.is_torn() && pieces.at_end() && grows {
                 return Ok(true);
@@ -223,7 +231,8 @@ impl<'a> Loading<'a> {
         stored: Option<&Stored>,
     ) {
         let Piece { meaning, mut repairs, is_record, .. } = piece;
-        if is_record && passage.record_line == spot.line {
+        let is_line = passage.file.frame == Frame::Lines;
+        if is_record && is_line && passage.record_line == spot.line {
             let detail = "more than one record on the line; each is an entry".to_owned();
             repairs.push((RepairKind::GluedRecords, detail));
         }
@@ -241,6 +250,7 @@ impl<'a> Loading<'a> {
             envelope.kind = woven.kind;
             envelope.parent = woven.parent;
             envelope.target = woven.target;
+            envelope.slot = meaning.slot.clone().filter(|_| woven.kind == Kind::SystemPrompt);
             (envelope.calls, envelope.answers) = (woven.calls, woven.answers);
             let id = usable_id(&meaning, &mut repairs);
             envelope.alias =

@@ -34,7 +34,8 @@ pub fn message(kind: Kind, body: &Body) -> Message {
         }
         _ => None,
     };
-    let foreign = || formats::of_body(&body.format)?.message(kind, &json::text(&body.bytes));
+    let foreign =
+        || formats::of_body(&body.format)?.message(kind, json::element(&json::text(&body.bytes)));
     own.or_else(foreign).unwrap_or_else(|| unread(kind, body))
 }
 
@@ -76,7 +77,8 @@ fn unread(kind: Kind, body: &Body) -> Message {
         _ => Role::System,
     };
     let text = json::text(&body.bytes);
-    let value = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned()));
+    let value = serde_json::from_str(json::element(&text))
+        .unwrap_or_else(|_| Value::String(text.into_owned()));
     let name = value.get("type").and_then(Value::as_str).unwrap_or(&body.format).to_owned();
     Message::new(role, vec![Part::Other { name, value }])
 }

@@ -1,5 +1,7 @@
 //! ISO 8601 times as milliseconds since 1970 UTC.
 
+use serde_json::Value;
+
 const MS_PER_DAY: i64 = 86_400_000;
 
 /// Reads `YYYY-MM-DDThh:mm:ss[.fraction][Z|+hh:mm|-hh:mm]`; `None` for anything else.
@@ -25,6 +27,22 @@ pub(crate) fn parse_ms(text: &str) -> Option<i64> {
     let rest = bytes.get(19..)?;
     let (fraction_ms, zone) = fraction(rest);
     Some(days * MS_PER_DAY + seconds * 1000 + fraction_ms - offset_ms(zone)?)
+}
+
+/// A time as tools write it: ISO 8601, or seconds or milliseconds since 1970 UTC.
+pub(crate) fn time_ms(value: &Value) -> Option<i64> {
+    /// Numbers below it are seconds: as milliseconds they would be a day in 1973.
+    const SECONDS_BELOW: f64 = 1e11;
+    match value {
+        Value::String(text) => parse_ms(text),
+        Value::Number(number) => {
+            let number = number.as_f64().filter(|number| (0.0..1e16).contains(number))?;
+            let ms = if number < SECONDS_BELOW { number * 1000.0 } else { number };
+            Some(std::time::Duration::from_secs_f64(ms / 1000.0).as_millis())
+                .and_then(|ms| i64::try_from(ms).ok())
+        }
+        _ => None,
+    }
 }
 
 /// Milliseconds of a leading `.digits`, and what follows it.

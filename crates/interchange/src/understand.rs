@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::files::SourceFile;
 use crate::formats::{Meaning, Reader};
+use crate::frame::Role;
 use crate::json;
 use crate::limits;
 use crate::lines::Line;
@@ -37,12 +38,17 @@ pub(crate) fn understand(
     file: &SourceFile,
     line: &Line<'_>,
 ) -> Vec<Piece> {
-    let whole = understand_piece(reader, file, line.bytes, 0..line.bytes.len());
-    if whole.is_record || file.found.opaque || line.overlong || is_json(line.bytes) {
+    let whole = understand_piece(reader, file, line.bytes, 0..line.bytes.len(), line.role);
+    if whole.is_record
+        || line.role != Role::Line
+        || file.found.opaque
+        || line.overlong
+        || is_json(line.bytes)
+    {
         return vec![whole];
     }
     let parts = split(line.bytes).into_iter();
-    parts.map(|range| understand_piece(reader, file, line.bytes, range)).collect()
+    parts.map(|range| understand_piece(reader, file, line.bytes, range, Role::Line)).collect()
 }
 
 /// What a piece means, whether it is met for the first time or again.
@@ -51,13 +57,16 @@ pub(crate) fn understand_piece(
     file: &SourceFile,
     line: &[u8],
     range: Range<usize>,
+    role: Role,
 ) -> Piece {
     let bytes = &line[range.clone()];
     let overlong = bytes.len() >= limits::LINE_BYTES;
-    let text = if file.found.opaque || overlong { Cow::Borrowed("") } else { json::text(bytes) };
-    if let Some(meaning) = reader.read(&text) {
+    let read = if file.found.opaque || overlong { Cow::Borrowed("") } else { json::text(bytes) };
+    let is_record = matches!(role, Role::Line | Role::Element);
+    let text = if role == Role::Element { json::element(&read) } else { &*read };
+    if let Some(meaning) = reader.read(text).filter(|_| is_record) {
         let mut repairs = Vec::new();
-        if matches!(text, Cow::Owned(_)) && std::str::from_utf8(bytes).is_err() {
+        if matches!(read, Cow::Owned(_)) && std::str::from_utf8(bytes).is_err() {
             let detail = "bytes that are not UTF-8 are shown as U+FFFD".to_owned();
             repairs.push((RepairKind::InvalidUtf8, detail));
         }
@@ -67,10 +76,14 @@ pub(crate) fn understand_piece(
         }
         return Piece { range, meaning, is_record: true, repairs };
     }
-    let damage = match (file.found.opaque, overlong) {
-        (true, _) => None,
-        (false, true) => Some(RepairKind::OverlongLine),
-        (false, false) => damage(bytes),
+    let damage = match (role, overlong) {
+        _ if file.found.opaque => None,
+        (_, true) => Some(RepairKind::OverlongLine),
+        (Role::Rest, _) => None,
+        (Role::Torn, _) => Some(RepairKind::TornLine),
+        (Role::Element, _) if is_json(text.as_bytes()) => Some(RepairKind::NotARecord),
+        (Role::Element, _) => Some(RepairKind::DamagedLine),
+        (Role::Line, _) => damage(bytes),
     };
     let repairs = damage.map(|kind| (kind, describe(kind, bytes.len()))).into_iter().collect();
     let meaning = Meaning::aside(format!("{}/raw", file.format.name()));

@@ -2,19 +2,33 @@
 //! format never touches a store, a file or another format; how `docs/formats.md` says to add one.
 
 mod claude_code;
+mod codex;
+mod copilot_cli;
+mod gemini;
 mod pi;
+mod qwen_code;
+mod shared;
 
 use std::path::Path;
 
+use serde_json::Value;
 use treering_tree::{Kind, Message, Part};
 
-/// A foreign format: JSON records, one after the other.
+use crate::frame::Frame;
+use crate::json;
+
+/// A foreign format: JSON records, one after the other or as the elements of a document's lists.
 pub(crate) trait Format: Sync {
     /// Its name, as `--format` takes it; the part of a body format's name before the slash.
     fn name(&self) -> &'static str;
 
     /// Whether a file that begins like this is of the format, and what it belongs to.
     fn recognize(&self, head: &Head<'_>) -> Option<Found>;
+
+    /// How a file that begins like this is told apart into records.
+    fn frame(&self, _head: &Head<'_>) -> Frame {
+        Frame::Lines
+    }
 
     /// A reader of one file.
     fn reader(&self) -> Box<dyn Reader>;
@@ -38,7 +52,22 @@ pub(crate) trait Reader: Send {
 }
 
 /// Every format, in the order in which they are tried.
-pub(crate) static FORMATS: [&dyn Format; 2] = [&pi::Pi, &claude_code::ClaudeCode];
+pub(crate) static FORMATS: &[&dyn Format] = &[
+    &pi::Pi,
+    &qwen_code::QwenCode,
+    &gemini::Gemini,
+    &claude_code::ClaudeCode,
+    &codex::Codex,
+    &copilot_cli::CopilotCli,
+    &openhands::OpenHands,
+    &kimi::Kimi,
+    &cline::Cline,
+    &swe_agent::SweAgent,
+    &atif::Atif,
+    &provider::ANTHROPIC,
+    &provider::CHAT,
+    &provider::RESPONSES,
+];
 
 /// The format of a name.
 pub(crate) fn named(name: &str) -> Option<&'static dyn Format> {
@@ -52,15 +81,26 @@ pub(crate) fn of_body(body_format: &str) -> Option<&'static dyn Format> {
 
 /// The names of all formats, for messages.
 pub(crate) fn names() -> String {
-    FORMATS.map(Format::name).join(", ")
+    FORMATS.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// How a file begins.
 pub(crate) struct Head<'a> {
     /// Its first records.
     pub(crate) records: Vec<String>,
+    /// Its fields, where it is one JSON document: of lists the first element, the document itself
+    /// under the empty name where it is a list.
+    pub(crate) document: Option<Value>,
     /// Where it is, as far as that tells something.
     pub(crate) path: &'a Path,
+}
+
+impl Head<'_> {
+    /// The document, or else the first record.
+    pub(crate) fn first(&self) -> Option<Value> {
+        let record = || json::object(self.records.first()?);
+        self.document.clone().or_else(record)
+    }
 }
 
 /// What a file belongs to.
@@ -119,6 +159,10 @@ pub(crate) struct Meaning {
     pub(crate) message: Option<Message>,
     /// Whether it lacks the id that would give it a place in the tree.
     pub(crate) misplaced: bool,
+    /// The slot of a system prompt.
+    pub(crate) slot: Option<String>,
+    /// What later records of the file may call it, beside its id: a number of the reader's choice.
+    pub(crate) mark: Option<u64>,
 }
 
 impl Meaning {
@@ -136,6 +180,22 @@ impl Meaning {
             standing: Standing::Mute,
             message: None,
             misplaced: false,
+            slot: None,
+            mark: None,
+        }
+    }
+
+    /// What follows the record before it, in a format where records stand in a line.
+    pub(crate) fn next(body_format: &str, kind: Kind, message: Option<Message>) -> Self {
+        let is_said = matches!(kind, Kind::User | Kind::Assistant);
+        Self {
+            kind,
+            hangs: Hangs::Previous,
+            standing: if is_said { Standing::Said } else { Standing::Mute },
+            about: (kind == Kind::Compaction).then_some(About::Nothing),
+            slot: (kind == Kind::SystemPrompt).then(|| "system".to_owned()),
+            message: message.filter(|_| kind != Kind::Record),
+            ..Self::aside(body_format.to_owned())
         }
     }
 }
@@ -149,6 +209,9 @@ pub(crate) enum Hangs {
     Under(String),
     /// Under the record of the tree before it in the file.
     Previous,
+    /// Where the record with this mark hangs: it takes that one's place, and everything after that
+    /// one stays on a branch of its own.
+    Beside(u64),
     /// Beside the tree, in file order.
     Aside,
 }

@@ -69,6 +69,8 @@ pub(crate) struct Loom {
     called: HashSet<u64>,
     /// Nodes of the present file by number of the record; [`NONE`] for those beside the tree.
     records: Vec<Node>,
+    /// Nodes of the present file by their mark.
+    marks: HashMap<u64, Node>,
     /// The newest node of the present file.
     newest: Option<Node>,
     pub(crate) nodes: u64,
@@ -80,6 +82,7 @@ impl Loom {
     /// Begins a file: what is counted per file starts over.
     pub(crate) fn begin_file(&mut self) {
         self.records.clear();
+        self.marks.clear();
         self.newest = None;
     }
 
@@ -116,6 +119,7 @@ impl Loom {
         }
         let copies = self.take_name(meaning, node, repairs);
         self.records.push(node);
+        self.marks.extend(meaning.mark.map(|mark| (mark, node)));
         self.newest = Some(node);
         let id_of = |node: Node| self.rows[node].id;
         let (parent, target) = (parent.map(id_of), target.map(id_of));
@@ -173,6 +177,9 @@ impl Loom {
         let named = match &meaning.hangs {
             Hangs::Under(named) => named,
             Hangs::Previous => return self.newest,
+            Hangs::Beside(mark) => {
+                return self.marks.get(mark).and_then(|node| self.parent(*node));
+            }
             Hangs::Root | Hangs::Aside => return None,
         };
         if meaning.id.as_ref() == Some(named) {
@@ -357,10 +364,13 @@ impl Loom {
             name.node = node;
             return 0;
         }
-        let line = self.rows[name.node].line;
-        let detail =
-            format!("id {} is that of line {line}; from here on it is this one", quoted(id));
-        repairs.push((RepairKind::DuplicateId, detail));
+        // A record that says whose place it takes is no accident.
+        if !matches!(meaning.hangs, Hangs::Beside(_)) {
+            let line = self.rows[name.node].line;
+            let detail =
+                format!("id {} is that of line {line}; from here on it is this one", quoted(id));
+            repairs.push((RepairKind::DuplicateId, detail));
+        }
         name.copies += 1;
         // Another file of the session does not take an id away from the one that had it.
         if self.rows.file(name.node) == self.rows.file(node) {
@@ -390,7 +400,13 @@ fn usable_calls(meaning: &Meaning, repairs: &mut Repairs) -> (Vec<String>, Vec<S
         ids
     };
     match (&meaning.message, meaning.kind) {
-        (Some(message), Kind::Assistant) => (usable("calls", Message::calls(message)), vec![]),
+        (Some(message), Kind::Assistant) => {
+            // What a record calls and answers in one is nobody else's business.
+            let answered: HashSet<String> = Message::answers(message).into_iter().collect();
+            let mut calls = Message::calls(message);
+            calls.retain(|call| !answered.contains(call));
+            (usable("calls", calls), vec![])
+        }
         (Some(message), Kind::ToolResult) => (vec![], usable("results", Message::answers(message))),
         _ => (vec![], vec![]),
     }
