@@ -5,6 +5,7 @@ mod claude_code;
 mod codex;
 mod copilot_cli;
 mod gemini;
+mod kimi;
 mod openhands;
 mod pi;
 mod qwen_code;
