@@ -2,6 +2,7 @@
 //! format never touches a store, a file or another format; how `docs/formats.md` says to add one.
 
 mod claude_code;
+mod cline;
 mod codex;
 mod copilot_cli;
 mod gemini;
