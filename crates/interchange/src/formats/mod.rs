@@ -11,6 +11,7 @@ mod openhands;
 mod pi;
 mod qwen_code;
 mod shared;
+mod swe_agent;
 
 use std::path::Path;
 
