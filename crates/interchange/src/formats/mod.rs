@@ -1,6 +1,7 @@
 //! The seam to foreign formats: a file per format, each telling what one record of it means. A
 //! format never touches a store, a file or another format; how `docs/formats.md` says to add one.
 
+mod atif;
 mod claude_code;
 mod cline;
 mod codex;
