@@ -10,6 +10,7 @@ mod gemini;
 mod kimi;
 mod openhands;
 mod pi;
+mod provider;
 mod qwen_code;
 mod shared;
 mod swe_agent;
