@@ -10,6 +10,8 @@ mod kit;
 
 /// One small Claude Code file per thing that is not as the format says.
 mod claude_code;
+/// What the tools of the smaller formats show.
+mod conversations;
 /// Files that change between two loads.
 mod growth;
 /// Bodies read as messages.
@@ -18,5 +20,7 @@ mod messages;
 mod mutations;
 /// One small pi file per thing that is not as the format says.
 mod pi;
+/// One small file of the smaller formats per rule.
+mod quirks;
 /// Every sample, against what is written down about it and what its tool would show.
 mod samples;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use crate::kit::{block_on, loaded_as, samples};
+use crate::samples::FOLDERS;
 
 /// Bytes of a sample that are mutated: enough for every kind of record, little enough for many cases.
 const SAMPLE_BYTES: usize = 24 << 10;
@@ -80,9 +81,8 @@ proptest! {
 
     #[test]
     fn a_mutated_sample_loses_no_byte(
-        claude: bool, pick: usize, from: usize, mutations in prop::collection::vec(mutation(), 1..12),
+        format in prop::sample::select(&FOLDERS[..]), pick: usize, from: usize, mutations in prop::collection::vec(mutation(), 1..12),
     ) {
-        let format = if claude { "claude-code" } else { "pi" };
         let samples = samples(format);
         if let Some(path) = samples.get(pick % samples.len().max(1)) {
             let whole = std::fs::read(path).unwrap();

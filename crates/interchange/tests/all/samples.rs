@@ -25,9 +25,24 @@ struct Known {
     others: &'static [(RepairKind, usize)],
 }
 
+/// Folders of samples, each called by its format.
+pub(crate) const FOLDERS: [&str; 11] = [
+    "pi",
+    "claude-code",
+    "codex",
+    "qwen-code",
+    "gemini",
+    "copilot-cli",
+    "openhands",
+    "kimi",
+    "cline",
+    "swe-agent",
+    "atif",
+];
+
 #[rustfmt::skip]
-const KNOWN: [Known; 15] = {
-    use RepairKind::{MissingId, NotARecord, SelfParent, UnusableCompaction, UnusableId};
+const KNOWN: [Known; 37] = {
+    use RepairKind::{MissingId, MovedCut, NotARecord, OrphanResult, SelfParent, UnusableCompaction, UnusableId};
     const fn row(file: &'static str, session: &'static str, counts: [u64; 6], faults: [usize; 3], others: &'static [(RepairKind, usize)]) -> Known {
         let [lines, nodes, roots, forks, leaves, compactions] = counts;
         let [dangling, duplicates, unanswered] = faults;
@@ -49,6 +64,28 @@ const KNOWN: [Known; 15] = {
         row("claude-code/kimuson-5c0375b4.jsonl", "5c0375b4-57a5-4f26-b12d-d022ee4e51b7", [53, 53, 3, 0, 3, 0], [0, 0, 0], &[]),
         row("claude-code/polylogue-normalization-main.jsonl", "claude-normalization-main", [13, 10, 4, 0, 4, 0], [0, 1, 1], &[(MissingId, 2)]),
         row("claude-code/simonw-sample_session.jsonl", "test-session-id", [8, 7, 7, 0, 7, 0], [0, 0, 0], &[]),
+        row("codex/agent-sessions-large.jsonl", "019b2ea4-aaaa-bbbb-cccc-58208e1f0000", [20, 20, 0, 0, 1, 0], [0, 0, 0], &[(UnusableId, 2)]),
+        row("codex/agent-sessions-small.jsonl", "019fc8be-3658-7ca3-9e29-000000000000", [118, 118, 0, 0, 1, 2], [0, 0, 0], &[(OrphanResult, 1), (MovedCut, 1), (UnusableCompaction, 4)]),
+        row("codex/agentsview-function_calls.jsonl", "fc-1", [4, 4, 0, 0, 1, 0], [0, 0, 1], &[]),
+        row("codex/codex_050_legacy.jsonl", "test-legacy-session", [5, 5, 0, 0, 1, 0], [0, 0, 0], &[]),
+        row("qwen-code/qwen-0004.jsonl", "019f0000-0000-7000-8000-000000000004", [9, 8, 1, 1, 2, 0], [0, 1, 1], &[]),
+        row("gemini/agentsview-standard_session.json", "sess-uuid-1", [6, 4, 0, 0, 1, 0], [0, 0, 0], &[]),
+        row("gemini/agentsview-tool_calls.json", "sess-uuid-2", [4, 2, 0, 0, 1, 0], [0, 0, 0], &[(UnusableId, 1)]),
+        row("gemini/jsonl_v040.jsonl", "gemini_stage0_jsonl", [5, 3, 0, 0, 1, 0], [0, 0, 0], &[]),
+        row("gemini/large.json", "session-2025-12-16T23-47-b4f17607", [9, 7, 0, 0, 1, 0], [0, 0, 0], &[]),
+        row("copilot-cli/agent-sessions-small.jsonl", "copilot_stage0_small", [32, 17, 1, 0, 17, 0], [0, 15, 1], &[(SelfParent, 16), (OrphanResult, 1)]),
+        row("openhands/chat-completions-llm-log.json", "chat-completions-llm-log", [14, 12, 0, 0, 1, 0], [0, 0, 0], &[]),
+        row("openhands/goal-events.jsonl", "goal-events", [10, 10, 0, 0, 1, 0], [0, 0, 0], &[(OrphanResult, 1)]),
+        row("openhands/v1_11_5-base_state.json", "11111111-2222-3333-4444-555555555555", [1, 0, 0, 0, 0, 0], [0, 0, 0], &[]),
+        row("kimi/kimi-code-large-100msgs-wire.jsonl", "kimi-code-large-100msgs-wire", [130, 129, 0, 0, 1, 0], [0, 0, 0], &[]),
+        row("kimi/kimi-code-with-subagent-collapsed-wire.jsonl", "kimi-code-with-subagent-collapsed-wire", [10, 9, 0, 0, 1, 0], [0, 0, 2], &[]),
+        row("cline/agentic.compaction.json", "1784094124598_rruoq", [5, 3, 1, 0, 1, 1], [0, 0, 0], &[]),
+        row("cline/basic.compaction.json", "1784094124598_rruoq", [12, 10, 1, 0, 1, 1], [0, 0, 0], &[]),
+        row("cline/session.json", "1784094124598_rruoq", [1, 0, 0, 0, 0, 0], [0, 0, 0], &[]),
+        row("cline/session.messages.json", "1784094124598_rruoq", [34, 32, 1, 0, 1, 0], [0, 0, 0], &[]),
+        row("swe-agent/marshmallow-1867-fc.traj", "marshmallow-1867-fc", [30, 28, 0, 0, 1, 0], [0, 0, 0], &[]),
+        row("atif/nat-exmp04_atif.json", "agent-004", [5, 3, 0, 0, 1, 0], [0, 0, 0], &[]),
+        row("atif/nat-exmp05_atif.json", "agent-005", [5, 3, 0, 0, 1, 0], [0, 0, 0], &[]),
     ]
 };
 
@@ -56,16 +93,22 @@ const KNOWN: [Known; 15] = {
 fn every_sample_has_what_is_written_down_about_it() {
     println!("| sample | entries | nodes | roots | forks | leaves | compactions | repairs |");
     println!("|---|---|---|---|---|---|---|---|");
-    for folder in ["pi", "claude-code"] {
-        for sample in samples(folder) {
+    for folder in FOLDERS {
+        for sample in samples(folder).into_iter().filter(|path| !is_trace(path)) {
             let name = format!("{folder}/{}", sample.file_name().unwrap().to_str().unwrap());
             let bytes = std::fs::read(&sample).unwrap();
             let (_, report) = block_on(loaded(sample.to_str().unwrap(), &bytes));
             println!("{}", row(&name, &report));
             let known = KNOWN.iter().find(|known| known.file == name).unwrap();
-            check(known, folder, &report);
+            let is_log = name == "openhands/chat-completions-llm-log.json";
+            check(known, if is_log { "openai-chat" } else { folder }, &report);
         }
     }
+}
+
+/// Traces of the events that a trajectory was made of; they are no sessions.
+fn is_trace(path: &Path) -> bool {
+    path.to_str().unwrap().ends_with("_atof.jsonl")
 }
 
 fn check(known: &Known, format: &str, report: &SessionReport) {
