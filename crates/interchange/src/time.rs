@@ -1,4 +1,4 @@
-//! ISO 8601 times as milliseconds since 1970 UTC.
+//! ISO 8601 times to and from milliseconds since 1970 UTC.
 
 use serde_json::Value;
 
@@ -82,9 +82,42 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
+/// Writes `YYYY-MM-DDThh:mm:ss.mmmZ`; times outside the years 0 to 9999 are the nearest inside.
+pub(crate) fn write_iso(at_ms: i64) -> String {
+    let at_ms = at_ms.clamp(-62_167_219_200_000, 253_402_300_799_999);
+    let (days, in_day_ms) = (at_ms.div_euclid(MS_PER_DAY), at_ms.rem_euclid(MS_PER_DAY));
+    let (year, month, day) = civil_from_days(days);
+    let (seconds, ms) = (in_day_ms / 1000, in_day_ms % 1000);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+/// The inverse of `days_from_civil`.
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse_ms;
+    use proptest::prelude::*;
+
+    use super::{parse_ms, write_iso};
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_as_it_was(at_ms in -62_167_219_200_000_i64..253_402_300_800_000) {
+            prop_assert_eq!(parse_ms(&write_iso(at_ms)), Some(at_ms));
+        }
+    }
 
     #[test]
     fn reads_the_shapes_that_tools_write_and_refuses_others() {

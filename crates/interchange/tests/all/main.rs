@@ -1,6 +1,8 @@
 //! Foreign files through the public interface: in, looked at, out again.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a failed expectation is a failed test, and tables are printed for people"
 )]
@@ -22,5 +24,9 @@ mod mutations;
 mod pi;
 /// One small file of the smaller formats per rule.
 mod quirks;
+/// Contexts and paths rendered for other tools.
+mod render;
 /// Every sample, against what is written down about it and what its tool would show.
 mod samples;
+/// What providers publish about their arrays.
+mod validators;
