@@ -42,6 +42,22 @@ pub enum Error {
         /// The session.
         session: String,
     },
+    /// A bundle is not what it says it is.
+    #[error("bundle: line {line}: {why}")]
+    Bundle {
+        /// The line, from 1.
+        line: u64,
+        /// What was expected and what was found.
+        why: String,
+    },
+    /// An entry cannot be part of a bundle.
+    #[error("entry {entry}: {why}; it cannot be put into a bundle")]
+    Unbundled {
+        /// The entry.
+        entry: String,
+        /// Why not.
+        why: &'static str,
+    },
     /// A named limit is passed.
     #[error("{what}: found {found}, over the limit of {limit}")]
     TooLarge {
@@ -76,9 +92,11 @@ impl Error {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Unrecognized { .. } => ErrorKind::Format,
-            Self::UnknownFormat { .. } | Self::NoOrigin { .. } | Self::TooLarge { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::UnknownFormat { .. }
+            | Self::NoOrigin { .. }
+            | Self::Bundle { .. }
+            | Self::Unbundled { .. }
+            | Self::TooLarge { .. } => ErrorKind::Invalid,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 ErrorKind::NotFound
             }

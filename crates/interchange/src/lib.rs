@@ -36,6 +36,7 @@ mod batch;
 mod bind;
 mod branches;
 mod document;
+mod bundle;
 mod error;
 mod export;
 mod files;
@@ -55,6 +56,7 @@ mod stored;
 mod time;
 mod understand;
 
+pub use bundle::{BundleOptions, BundleReport, export_bundle, import_bundle};
 pub use error::{Error, Result};
 pub use export::{Export, ExportedFile};
 pub use files::Input;

@@ -32,5 +32,9 @@ pub(crate) const NAMESAKES: usize = 100;
 pub(crate) const QUOTED_CHARS: usize = 64;
 /// Stored entries fetched at once.
 pub(crate) const PAGE: usize = 128;
+/// Bytes of one line of a bundle: a body at twice its size, and the envelope around it.
+pub(crate) const BUNDLE_LINE_BYTES: u64 = (128 << 20) + (1 << 20);
+/// Branches that one bundle may bind.
+pub(crate) const BUNDLE_BRANCHES: usize = 9_000;
 /// Bytes between two tellings of progress.
 pub(crate) const PROGRESS_BYTES: u64 = 1 << 20;

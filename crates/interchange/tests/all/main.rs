@@ -10,6 +10,8 @@
 /// What every test needs: a store, ways in and out, the path of a branch.
 mod kit;
 
+/// Sessions on their way from one store to another.
+mod bundle;
 /// One small Claude Code file per thing that is not as the format says.
 mod claude_code;
 /// What the tools of the smaller formats show.

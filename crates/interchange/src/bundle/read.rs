@@ -1,0 +1,161 @@
+//! Takes a bundle in. Nothing in it is believed: ids are recomputed, lines and branches are bounded,
+//! heads only move forward, and only once the end of the bundle was read.
+
+use std::collections::HashMap;
+use std::io::{BufRead, Read};
+use std::path::Path;
+
+use treering_tree::{Draft, Expect, Id, Move, Seek, Store, To};
+
+use super::line::{BranchHead, End, Line, VERSION, parse_id};
+use super::{BundleOptions, BundleReport};
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// Takes a bundle into a store. Taking it in again adds nothing.
+///
+/// A branch is made, or moved forward to an entry that stands on the one it is bound to; one that is
+/// further on already stays, and one that is elsewhere stays and is listed as diverged.
+///
+/// # Errors
+/// `Invalid` for a line that is no line of a bundle, an entry whose content is not that of its id, a
+/// bundle that ends early; those of the store. Entries taken in before an error stay, on no branch.
+pub async fn import_bundle(
+    store: &dyn Store,
+    input: &mut (dyn BufRead + Send),
+    options: BundleOptions<'_>,
+) -> Result<BundleReport> {
+    let mut lines = Lines { input, number: 0 };
+    let head = match lines.next()? {
+        Line::Bundle(head) if head.version == VERSION => head,
+        Line::Bundle(head) => {
+            return Err(lines.error(format!("expected version {VERSION}, found {}", head.version)));
+        }
+        _ => return Err(lines.error("expected the beginning of a bundle")),
+    };
+    let session = options.session.unwrap_or(&head.session).to_owned();
+    let is_new = match store.session(&session).await {
+        Ok(info) => info.head.is_none() && info.branches <= 1,
+        Err(error) if error.kind() == treering_tree::ErrorKind::NotFound => true,
+        Err(error) => return Err(Error::tree(&session)(error)),
+    };
+    let mut batch = Batch::new(store, &session, options.at_ms);
+    let mut report = BundleReport { session: session.clone(), ..BundleReport::default() };
+    let mut heads = Vec::new();
+    loop {
+        match lines.next()? {
+            Line::Bundle(_) => return Err(lines.error("expected no second bundle")),
+            Line::Entry(entry) => {
+                batch.put(lines.entry(*entry)?);
+                report.entries += 1;
+                batch.flush_if_full().await?;
+            }
+            Line::Head(head) => heads.push(lines.head(&head, heads.len())?),
+            Line::End(end) => {
+                report.heads = heads.len() as u64;
+                let found = End { entries: report.entries, heads: report.heads };
+                if end != found {
+                    return Err(lines.error(format!("expected {end:?}, found {found:?}")));
+                }
+                break;
+            }
+        }
+    }
+    report.added = batch.finish().await?;
+    let moves = forward(store, &session, &heads, &mut report).await?;
+    let has_active = heads.iter().any(|(branch, _)| *branch == head.active);
+    if !moves.is_empty() {
+        batch.bind(moves, Some(head.active).filter(|_| is_new && has_active)).await?;
+    }
+    Ok(report)
+}
+
+struct Lines<'i> {
+    input: &'i mut (dyn BufRead + Send),
+    number: u64,
+}
+
+impl Lines<'_> {
+    fn next(&mut self) -> Result<Line> {
+        self.number += 1;
+        let mut bytes = Vec::new();
+        let mut limited = Read::take(&mut *self.input, limits::BUNDLE_LINE_BYTES + 1);
+        limited.read_until(b'\n', &mut bytes).map_err(Error::io(Path::new("bundle")))?;
+        let (limit, found) = (limits::BUNDLE_LINE_BYTES, bytes.len() as u64);
+        if found > limit {
+            return Err(Error::TooLarge { what: "bytes of a line of a bundle", limit, found });
+        }
+        if bytes.is_empty() {
+            return Err(self.error("expected the end of the bundle, found that of the file"));
+        }
+        serde_json::from_slice(&bytes).map_err(|why| {
+            self.error(format!("expected a line of a bundle, found another thing: {why}"))
+        })
+    }
+
+    fn entry(&self, entry: super::line::EntryLine) -> Result<Draft> {
+        entry.draft().map(|(_, draft)| draft).map_err(|why| self.error(why))
+    }
+
+    fn head(&self, head: &BranchHead, before: usize) -> Result<(String, Id)> {
+        if before >= limits::BUNDLE_BRANCHES {
+            let limit = limits::BUNDLE_BRANCHES as u64;
+            return Err(Error::TooLarge { what: "branches of a bundle", limit, found: limit + 1 });
+        }
+        let id = parse_id(&head.id).map_err(|why| self.error(why))?;
+        Ok((head.branch.clone(), id))
+    }
+
+    fn error(&self, why: impl Into<String>) -> Error {
+        Error::Bundle { line: self.number, why: why.into() }
+    }
+}
+
+/// The moves that only go forward.
+async fn forward(
+    store: &dyn Store,
+    session: &str,
+    heads: &[(String, Id)],
+    report: &mut BundleReport,
+) -> Result<Vec<Move>> {
+    let there = branches(store, session).await?;
+    let mut moves = Vec::new();
+    for (branch, to) in heads {
+        let from = there.get(branch).copied().flatten();
+        let stands_on = match from {
+            Some(from) if from == *to || is_above(store, session, *to, from).await? => continue,
+            Some(from) => is_above(store, session, from, *to).await?,
+            None => true,
+        };
+        if !stands_on {
+            report.diverged.push(branch.clone());
+            continue;
+        }
+        report.moved.push(branch.clone());
+        let expect = from.map_or(Expect::Empty, Expect::Head);
+        moves.push(Move { branch: Some(branch.clone()), expect, to: To::Entry(*to) });
+    }
+    Ok(moves)
+}
+
+async fn is_above(store: &dyn Store, session: &str, above: Id, below: Id) -> Result<bool> {
+    let found = store.seek(below, &[Seek::Entry(above)]).await.map_err(Error::tree(session))?;
+    Ok(found.first().is_some_and(Option::is_some))
+}
+
+async fn branches(store: &dyn Store, session: &str) -> Result<HashMap<String, Option<Id>>> {
+    let mut all = HashMap::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = match store.branches(session, after.as_deref(), limits::PAGE).await {
+            Ok(page) => page,
+            // A bundle without entries has not made its session.
+            Err(error) if error.kind() == treering_tree::ErrorKind::NotFound => return Ok(all),
+            Err(error) => return Err(Error::tree(session)(error)),
+        };
+        let Some(last) = page.last() else { return Ok(all) };
+        after = Some(last.name.clone());
+        all.extend(page.into_iter().map(|branch| (branch.name, branch.head)));
+    }
+}
