@@ -77,7 +77,7 @@ impl Export {
 }
 
 /// The last name of a path, so that no stored text can point outside a folder.
-fn plain_name(name: &str, otherwise: &str) -> String {
+pub(crate) fn plain_name(name: &str, otherwise: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let is_plain = !last.is_empty() && !matches!(last, "." | "..") && !last.contains([':', '\0']);
     if is_plain { last.to_owned() } else { otherwise.to_owned() }

@@ -36,5 +36,7 @@ pub(crate) const PAGE: usize = 128;
 pub(crate) const BUNDLE_LINE_BYTES: u64 = (128 << 20) + (1 << 20);
 /// Branches that one bundle may bind.
 pub(crate) const BUNDLE_BRANCHES: usize = 9_000;
+/// Branches of one session that are rescued, each to a file.
+pub(crate) const RESCUED_BRANCHES: usize = 1_000;
 /// Bytes between two tellings of progress.
 pub(crate) const PROGRESS_BYTES: u64 = 1 << 20;

@@ -48,14 +48,28 @@ pub async fn load(
     inputs: Vec<Input>,
     options: Options<'_>,
 ) -> Result<Vec<SessionReport>> {
-    let forced = match options.format {
+    let groups = find(inputs, options.format)?;
+    load_groups(store, groups, options).await
+}
+
+/// The sessions that `inputs` hold.
+pub(crate) fn find(inputs: Vec<Input>, format: Option<&str>) -> Result<Vec<Group>> {
+    let forced = match format {
         Some(name) => Some(formats::named(name).ok_or_else(|| Error::UnknownFormat {
             name: name.to_owned(),
             known: formats::names(),
         })?),
         None => None,
     };
-    let groups = files::find(inputs, forced)?;
+    files::find(inputs, forced)
+}
+
+/// Loads sessions that were found.
+pub(crate) async fn load_groups(
+    store: &dyn Store,
+    groups: Vec<Group>,
+    options: Options<'_>,
+) -> Result<Vec<SessionReport>> {
     let total_bytes = groups.iter().flat_map(|group| &group.files).map(|file| file.len).sum();
     let mut progress = Progress { done_bytes: 0, total_bytes };
     let mut reports = Vec::new();

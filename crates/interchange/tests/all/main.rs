@@ -16,6 +16,8 @@ mod bundle;
 mod claude_code;
 /// What the tools of the smaller formats show.
 mod conversations;
+/// What makes foreign tools fail, found and mended.
+mod doctor;
 /// Files that change between two loads.
 mod growth;
 /// Bodies read as messages.
