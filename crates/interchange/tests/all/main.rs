@@ -18,6 +18,8 @@ mod claude_code;
 mod conversations;
 /// What makes foreign tools fail, found and mended.
 mod doctor;
+/// Files that are followed while they grow.
+mod follow;
 /// Files that change between two loads.
 mod growth;
 /// Bodies read as messages.
