@@ -10,7 +10,7 @@ use crate::histories::Seen;
 
 /// What stands in a context, and in which part.
 fn visible(context: &Context) -> BTreeMap<Id, Source> {
-    let mut items = context.items.iter();
+    let items = context.items.iter();
     let own = items.filter(|item| !matches!(item.form, Form::Interrupted { .. }));
     own.map(|item| (item.stored.entry.id(), item.source)).collect()
 }

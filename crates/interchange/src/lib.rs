@@ -35,9 +35,9 @@
 mod batch;
 mod bind;
 mod branches;
-mod document;
 mod bundle;
 mod doctor;
+mod document;
 mod error;
 mod export;
 mod files;

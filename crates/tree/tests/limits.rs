@@ -1,7 +1,7 @@
 //! Each limit holds at its value and is refused one past it, and the table in `docs/reliability.md` is the
 //! code's.
 
-#![allow(clippy::unwrap_used, reason = "a test speaks by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test speaks by panicking")]
 
 use std::sync::Arc;
 
