@@ -2,7 +2,7 @@
 //! own only when it is whole, so that no crash leaves half of one.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,11 +12,13 @@ use redb::{Builder, Database, StorageBackend};
 
 use super::Options;
 use super::ahead::Ahead;
-use super::fault::guarded;
+use super::fault::{STORE_FILE, guarded};
 use super::tables::{Counters, FORMAT, Identity, WriteTables};
 use crate::error::{Error, Result};
 use crate::sources::Sources;
 
+/// What every redb file begins with.
+const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 /// Bytes of pages kept while a store is created.
 const CREATING_BYTES: usize = 1 << 20;
 
@@ -77,7 +79,17 @@ fn exists(path: &Path) -> Result<bool> {
 fn open_existing(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
-    options.open(path).map_err(|cause| storage(&format!("opening {}", path.display()), cause))
+    let doing = |what: &str| format!("{what} {}", path.display());
+    let file = options.open(path).map_err(|cause| storage(&doing("opening"), cause))?;
+    // redb would make an empty file a database of its own, and calls any other one an I/O error.
+    let mut start = Vec::new();
+    let read = (&file).take(MAGIC.len() as u64).read_to_end(&mut start);
+    read.map_err(|cause| storage(&doing("reading"), cause))?;
+    if start == MAGIC {
+        return Ok(file);
+    }
+    let detail = format!("{} is no store, or its first bytes are damaged", path.display());
+    Err(Error::corrupt(STORE_FILE, detail))
 }
 
 /// Refuses a file that gave way to another one, a rewritten store, before it was locked.
