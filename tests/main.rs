@@ -17,6 +17,10 @@ mod coverage;
 mod crash;
 /// The demo and the README's transcript of it.
 mod demo;
+/// The text and the kind of every error.
+mod errors;
+/// The store's file in a real folder: two processes, what is no store, full disks.
+mod files;
 /// The ids of the format's document, by a script in another language.
 mod golden;
 /// Heads under many writers.
