@@ -1,5 +1,5 @@
 //! Every limit of the tree, named, in one place. What passes one is refused with
-//! [`Error::TooLarge`](crate::Error::TooLarge), which carries the limit and the value found.
+//! [`Error::TooLarge`], which carries the limit and the value found.
 
 use crate::error::{Error, Result};
 
