@@ -41,3 +41,5 @@ mod rot;
 mod samples;
 /// Rules of the house that no compiler checks.
 mod tidy;
+/// A compaction among writers.
+mod writers;

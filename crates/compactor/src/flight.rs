@@ -39,7 +39,7 @@ pub(crate) struct Flights(Mutex<HashMap<Key, Arc<Flight>>>);
 
 /// One compaction in flight.
 pub(crate) struct Flight {
-    key: Key,
+    pub(crate) key: Key,
     state: watch::Sender<State>,
 }
 

@@ -53,7 +53,8 @@ impl Covered {
     }
 }
 
-fn entry(stored: &Stored) -> JobEntry {
+/// An entry as a summarizer is given it.
+pub(crate) fn entry(stored: &Stored) -> JobEntry {
     JobEntry {
         id: stored.place.id,
         kind: stored.place.kind,
@@ -74,7 +75,7 @@ fn message_of(stored: &Stored) -> Message {
 }
 
 /// The summary of a compaction entry, whoever wrote it.
-fn summary_of(stored: &Stored) -> Summary {
+pub(crate) fn summary_of(stored: &Stored) -> Summary {
     let own = stored.entry.body().and_then(|body| Summary::from_body(body).ok());
     own.unwrap_or_else(|| Summary { text: plain_text(&message_of(stored)), ..Summary::default() })
 }

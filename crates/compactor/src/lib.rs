@@ -40,12 +40,14 @@
 mod count;
 mod coverage;
 mod error;
+mod event;
 mod flight;
 mod gather;
 #[cfg(test)]
 mod kit;
 mod land;
 mod lease;
+mod leave;
 mod look;
 mod run;
 mod watch;
@@ -53,8 +55,10 @@ mod watch;
 pub use count::draft_tokens;
 pub use coverage::{Coverage, coverage};
 pub use error::{Error, ErrorKind, Result};
+pub use event::{Event, Events, Happened};
 pub use flight::{Handle, OnDrop, Progress};
 pub use lease::Lease;
+pub use leave::BranchSummary;
 pub use run::{CompactionResult, Compactor, RunOptions};
 pub use treering_policy::SkipReason;
 pub use watch::{Fit, Look, Status, Watch};

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+use tracing::Instrument;
 use treering_policy::{Policy, SkipReason, should_compact};
 use treering_provider::{
     Error as ProviderError, Flaw, Ledger, Summarizer, SummaryJob, TokenCounter,
@@ -15,6 +17,7 @@ use treering_tree::{
 use crate::count::draft_tokens;
 use crate::coverage::coverage;
 use crate::error::{Error, Result};
+use crate::event::{EVENTS, Event, Events, Happened, tell};
 use crate::flight::{Flight, Flights, Handle, Key, OnDrop, Progress};
 use crate::gather::Covered;
 use crate::land::{Landed, Landing, tokens_after};
@@ -73,9 +76,10 @@ impl CompactionResult {
 /// flight.
 #[derive(Clone)]
 pub struct Compactor {
-    counter: Arc<dyn TokenCounter>,
-    summarizer: Arc<dyn Summarizer>,
+    pub(crate) counter: Arc<dyn TokenCounter>,
+    pub(crate) summarizer: Arc<dyn Summarizer>,
     flights: Arc<Flights>,
+    events: broadcast::Sender<Event>,
 }
 
 impl fmt::Debug for Compactor {
@@ -91,7 +95,8 @@ impl Compactor {
     /// A compactor with this counter, which must be the one the session's entries were counted with,
     /// and this summarizer.
     pub fn new(counter: Arc<dyn TokenCounter>, summarizer: Arc<dyn Summarizer>) -> Self {
-        Self { counter, summarizer, flights: Arc::default() }
+        let events = broadcast::Sender::new(EVENTS);
+        Self { counter, summarizer, flights: Arc::default(), events }
     }
 
     /// Compacts the active branch of a session if the policy says so, and waits for it.
@@ -138,6 +143,29 @@ impl Compactor {
         let key = key(session, &branch);
         let work = Work::new(self, session, branch, policy, options);
         Ok(self.flights.join(key, on_drop, |flight| work.fly(flight)))
+    }
+
+    /// Listens to what happens to compactions from now on. What a slow listener misses is counted.
+    pub fn events(&self) -> Events {
+        Events::new(&self.events)
+    }
+
+    /// Whether, and where, to cut now: what a run would decide before it reads a single body.
+    /// `None` in place of an entry means that nothing would be kept. O(log n + kept).
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown session, `Corrupt`, `Storage`.
+    pub async fn decide(
+        &self,
+        session: &Session,
+        policy: &Policy,
+    ) -> Result<Result<Option<Id>, SkipReason>> {
+        let Some(measure) = session.measure().await? else {
+            return Ok(Err(SkipReason::Empty));
+        };
+        let sight = Sight::new(&**session.store(), measure, policy, None).await?;
+        let chosen = sight.plan(policy, true);
+        Ok(chosen.map(|chosen| chosen.first_kept.map(|place| place.id)))
     }
 
     /// The compaction that is in flight on a branch.
@@ -211,9 +239,16 @@ impl Work {
 
     /// Does the work unless it is stopped, and gives the lease back in any case.
     async fn fly(self, flight: Arc<Flight>) {
+        tell(&self.compactor.events, &flight.key, Happened::Started);
+        let span =
+            tracing::info_span!("compaction", session = self.session.name(), branch = self.branch);
+        self.watched(&flight).instrument(span).await;
+    }
+
+    async fn watched(&self, flight: &Flight) {
         let mut lease = None;
         // Large: it holds a job and an entry across every wait.
-        let running = Box::pin(self.run(&flight, &mut lease));
+        let running = Box::pin(self.run(flight, &mut lease));
         let result = tokio::select! {
             biased;
             () = flight.stopped() => Err(Error::Cancelled),
@@ -222,10 +257,20 @@ impl Work {
         if let Some(lease) = lease {
             lease.release(result.as_ref().ok().cloned()).await;
         }
-        if let Ok(result) = &result {
+        self.report(flight, &result);
+        flight.end(result);
+    }
+
+    /// Tells what came of it: numbers and ids, never a text.
+    fn report(&self, flight: &Flight, result: &Result<CompactionResult>) {
+        let happened = match result {
+            Ok(result) if result.entry.is_some() => Happened::Landed(result.clone()),
+            Ok(result) => Happened::Skipped(result.clone()),
+            Err(error) => Happened::Failed(error.kind()),
+        };
+        tell(&self.compactor.events, &flight.key, happened);
+        if let Ok(result) = result {
             tracing::info!(
-                session = self.session.name(),
-                branch = self.branch,
                 entry = ?result.entry,
                 summarized = result.summarized_count,
                 tokens_before = result.tokens_before,
@@ -234,7 +279,6 @@ impl Work {
                 "compaction"
             );
         }
-        flight.end(result);
     }
 
     /// Plans, takes the lease once there is something to do, plans again, and does it.
@@ -366,6 +410,9 @@ impl Work {
         if !flight.reached(Progress::Summarizing { entries: summarized_count, tokens }) {
             return Err(Error::Cancelled);
         }
+        let budget = u64::from(job.budget_tokens);
+        let chunk = Happened::Chunk { entries: summarized_count, tokens, budget };
+        tell(&self.compactor.events, &flight.key, chunk);
         let Some(summary) = self.summarize(job, lease).await? else {
             let lost = SkipReason::LeaseLost { fence: lease.fence() };
             return Ok(CompactionResult::skipped(measure.tokens, lost));

@@ -421,3 +421,24 @@ async fn it_lands_among_writers() {
     assert_eq!(shown.len(), 1 + 2 + 200);
     assert!(written.iter().all(|id| shown.contains(id)));
 }
+
+#[tokio::test]
+async fn listeners_hear_numbers_and_no_texts() {
+    let desk = Desk::with("u400 a150 u20 a20").await;
+    let (compactor, _) = scripted(&["a secret"]);
+    let mut events = compactor.events();
+    let (policy, options) = (keeping(50), RunOptions::default());
+    let done = compactor.run(&desk.session, &policy, &options).await.unwrap();
+    let due = compactor.run(&desk.session, &policy, &options).await.unwrap();
+    drop(compactor);
+    let mut heard = Vec::new();
+    while let Some(event) = events.next().await {
+        let event = event.unwrap();
+        assert_eq!((event.session.as_str(), event.branch.as_str()), ("desk", "main"));
+        heard.push(event.what);
+    }
+    let chunk = Happened::Chunk { entries: 2, tokens: 550, budget: 100 };
+    let (landed, skipped) = (Happened::Landed(done), Happened::Skipped(due));
+    assert_eq!(heard, [Happened::Started, chunk, landed, Happened::Started, skipped]);
+    assert!(!format!("{heard:?}").contains("secret"));
+}
