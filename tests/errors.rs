@@ -169,6 +169,8 @@ fn interchange() {
         io(std::io::ErrorKind::NotFound),
         io(std::io::ErrorKind::PermissionDenied),
         Error::Tree { session: "s".into(), source: Box::new(inner) },
+        Error::Bundle { line: 3, why: "expected an entry, found a head".into() },
+        Error::Unbundled { entry: "ab".into(), why: "it was erased" },
     ];
     check(
         "interchange",
@@ -191,6 +193,8 @@ fn interchange() {
                 "Corrupt",
                 "session \"s\": corrupt entry: 4 is missing; run `verify` to see all damage",
             ),
+            ("Invalid", "bundle: line 3: expected an entry, found a head"),
+            ("Invalid", "entry ab: it was erased; it cannot be put into a bundle"),
         ],
     );
 }
@@ -202,6 +206,8 @@ fn compactor() {
     let rows = rows![
         Error::from(treering_tree::Error::Format { found: 2, supported: 1 }),
         Error::Summarizer { name: "ledger".into(), source },
+        Error::Cancelled,
+        Error::Aborted,
     ];
     check(
         "compactor",
@@ -209,6 +215,11 @@ fn compactor() {
         &[
             ("Tree(Format)", "store format 2 cannot be read by this version, which reads 1"),
             ("Provider(BadReply)", "summarizer ledger: no summary in the answer: it is blank"),
+            ("Cancelled", "compaction cancelled: nothing was written"),
+            (
+                "Cancelled",
+                "the task of the compaction died; whether it landed shows in the session",
+            ),
         ],
     );
 }
