@@ -21,6 +21,8 @@ mod demo;
 mod errors;
 /// The store's file in a real folder: two processes, what is no store, full disks.
 mod files;
+/// What existing tools get wrong in compaction.
+mod flaws;
 /// The ids of the format's document, by a script in another language.
 mod golden;
 /// Heads under many writers.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use treering_compactor::{Compactor, OnDrop, RunOptions};
+use treering_compactor::{Compactor, OnDrop, Progress, RunOptions};
 use treering_policy::{Policy, Share};
 use treering_provider::{ByteClasses, Summarizer, SummaryJob};
 use treering_tree::{
@@ -49,6 +49,10 @@ async fn invariant_9_landing_under_eight_writers() {
     let options = RunOptions { force: true, ..RunOptions::default() };
     let start = compactor.start(&session, &policy, &options, OnDrop::Cancel);
     let mut handle = start.await.unwrap();
+    // What is appended before the plan is made could be covered.
+    while !matches!(handle.progress(), Progress::Summarizing { .. }) {
+        handle.next_progress().await;
+    }
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
             let (session, gate) = (session.clone(), Arc::clone(&gate));
