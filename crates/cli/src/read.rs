@@ -1,19 +1,20 @@
 //! What entries say, in words: `treering-interchange` reads the bodies, and this file says what an
-//! erased, interrupted or late entry shows as.
+//! interrupted or late entry shows as. One without its body shows what its envelope still tells.
 
 use serde_json::Value;
 use treering_tree::context::{Form, Item};
-use treering_tree::{Message, Part, Role, Stored, Summary};
+use treering_tree::{Kind, Message, Part, Role, Stored, Summary};
 
 pub(crate) use treering_interchange::plain_text;
 
-const ERASED: &str = "[erased]";
+const LOST: &str = "[lost]";
 const INTERRUPTED: &str = "[interrupted]";
 
 fn message(stored: &Stored) -> Message {
     match stored.entry.body() {
         Some(body) => treering_interchange::message(stored.place.kind, body),
-        None => Message::text(Role::System, ERASED),
+        None if stored.place.kind == Kind::Lost => Message::text(Role::System, LOST),
+        None => Message::erased(stored.entry.envelope()),
     }
 }
 

@@ -95,6 +95,7 @@ fn object(stored: &Stored) -> Object<'_> {
 fn print(app: &mut App, object: &Object<'_>) -> Result<()> {
     let id = |id: Option<Id>| id.map(|id| id.to_string());
     let size = counted(object.bytes as u64, "byte", "bytes");
+    let gone = if object.kind == Kind::Lost { "lost" } else { "erased" };
     let facts = [
         ("entry", id(Some(object.id))),
         ("parent", id(object.parent)),
@@ -107,7 +108,7 @@ fn print(app: &mut App, object: &Object<'_>) -> Result<()> {
         ("at", Some(object.at.clone())),
         ("place", Some(format!("depth {}, turn {}", object.depth, object.turn))),
         ("size", Some(format!("{size}, {}", counted(u64::from(object.tokens), "token", "tokens")))),
-        ("format", Some(object.format.unwrap_or("erased").to_owned())),
+        ("format", Some(object.format.unwrap_or(gone).to_owned())),
         ("made by", object.made_by.as_ref().map(Value::to_string)),
     ];
     for (name, fact) in facts.into_iter().filter_map(|(name, fact)| Some((name, fact?))) {
