@@ -42,9 +42,9 @@ format, 8 storage, 9 provider.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Import sessions of other tools; a second time only what is new
+    /// Import sessions of other tools, or bundles; a second time only what is new
     Import(import::Args),
-    /// Write a session as the files it came from, byte for byte
+    /// Write a session: as the files it came from, in another format, or as a bundle
     Export(export::Args),
     /// Show on a bundled session what this is about
     Demo(demo::Args),

@@ -1,17 +1,25 @@
-//! `import PATH...`: foreign sessions into the store.
+//! `import PATH...`: foreign sessions, and bundles of other stores, into the store.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use treering_interchange::{Input, Options, Repair, SessionReport, load};
+use treering_interchange::{
+    BundleOptions, BundleReport, Input, Options, Repair, SessionReport, import_bundle, load,
+};
+use treering_tree::Store;
 
 use crate::app::App;
 use crate::defaults;
 use crate::failure::Result;
 use crate::output::progress::Bar;
 use crate::output::table::{Column, Table};
-use crate::output::text::{count, name};
-use crate::output::{Out, style};
+use crate::output::text::{count, counted, name};
+use crate::output::{Out, progress, style};
+
+/// What a bundle begins with, and no file of another format.
+const BUNDLE: &[u8] = b"{\"bundle\":";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -37,7 +45,21 @@ struct Row<'a> {
 
 pub(crate) async fn run(app: &mut App, args: Args) -> Result<()> {
     let store = app.store_or_new()?;
-    let inputs = args.paths.into_iter().map(Input::Path).collect();
+    let (mut bundles, mut inputs) = (Vec::new(), Vec::new());
+    for path in args.paths {
+        if args.format.is_none() && is_bundle(&path)? {
+            bundles.push(path);
+        } else {
+            inputs.push(Input::Path(path));
+        }
+    }
+    for path in &bundles {
+        let report = progress::during("importing", take(&*store, path, app.sources.now_ms()));
+        print_bundle(&mut app.out, &report.await?)?;
+    }
+    if inputs.is_empty() {
+        return Ok(());
+    }
     let mut bar = Bar::new("importing");
     let options = Options {
         count: &defaults::message_tokens,
@@ -48,6 +70,36 @@ pub(crate) async fn run(app: &mut App, args: Args) -> Result<()> {
     let loaded = load(&*store, inputs, options).await;
     bar.clear();
     print(&mut app.out, &loaded?)
+}
+
+/// Whether a file begins as bundles do. What is no file is none.
+fn is_bundle(path: &Path) -> io::Result<bool> {
+    if !path.is_file() {
+        return Ok(false);
+    }
+    let mut head = Vec::with_capacity(BUNDLE.len());
+    File::open(path)?.take(BUNDLE.len() as u64).read_to_end(&mut head)?;
+    Ok(head == BUNDLE)
+}
+
+async fn take(store: &dyn Store, path: &Path, at_ms: i64) -> Result<BundleReport> {
+    let mut file = BufReader::new(File::open(path)?);
+    Ok(import_bundle(store, &mut file, BundleOptions { session: None, at_ms }).await?)
+}
+
+fn print_bundle(out: &mut Out, report: &BundleReport) -> Result<()> {
+    if out.json() {
+        return Ok(out.object(report)?);
+    }
+    let session = out.paint(&out.clipped(&report.session, out.width()), style::BOLD);
+    let entries = counted(report.entries, "entry", "entries");
+    let moved = counted(report.moved.len() as u64, "branch", "branches");
+    out.line(format!("{session}: {entries}, {} added, {moved} moved", count(report.added)))?;
+    for branch in &report.diverged {
+        let branch = out.paint(&out.foreign(branch), style::BRANCH);
+        out.line(format!("{branch} is elsewhere here, and stays"))?;
+    }
+    Ok(())
 }
 
 fn print(out: &mut Out, reports: &[SessionReport]) -> Result<()> {
