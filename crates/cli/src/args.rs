@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::verbs::{
-    append, branches, compact, completions, context, demo, export, fork, import, label, log, man,
-    rewind, sessions, show, stats, switch, tree, undo, verify,
+    append, branches, compact, completions, context, demo, doctor, export, fork, import, label,
+    log, man, rewind, sessions, show, stats, switch, tree, undo, verify,
 };
 
 /// An append-only store for agent sessions: every branch, every rewind, the context at each head.
@@ -78,6 +78,8 @@ pub(crate) enum Verb {
     Undo(undo::Args),
     /// Recompute everything that can be recomputed and report every contradiction
     Verify(verify::Args),
+    /// Look at sessions of other tools for what makes those fail, and write sound copies
+    Doctor(doctor::Args),
     /// Print completions for a shell
     Completions(completions::Args),
     /// Print the manual page

@@ -6,6 +6,7 @@ pub(crate) mod compact;
 pub(crate) mod completions;
 pub(crate) mod context;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod fork;
 pub(crate) mod import;
@@ -47,6 +48,7 @@ pub(crate) async fn run(app: &mut App, verb: Verb) -> Result<()> {
         Verb::Label(args) => label::run(app, &args).await,
         Verb::Undo(args) => undo::run(app, &args).await,
         Verb::Verify(args) => verify::run(app, &args).await,
+        Verb::Doctor(args) => doctor::run(app, args).await,
         Verb::Completions(args) => completions::run(app, &args),
         Verb::Man(args) => man::run(app, &args),
     }
