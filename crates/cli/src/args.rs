@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::verbs::{
     append, branches, compact, completions, context, demo, doctor, export, fork, import, label,
-    log, man, rewind, sessions, show, stats, switch, tree, undo, verify,
+    log, man, policy, rewind, sessions, show, stats, switch, tree, undo, verify,
 };
 
 /// An append-only store for agent sessions: every branch, every rewind, the context at each head.
@@ -64,6 +64,8 @@ pub(crate) enum Verb {
     Context(context::Args),
     /// Put a summary in the place of the older part of the context
     Compact(compact::Args),
+    /// Print what a set of compaction rules comes to for a window
+    Policy(policy::Args),
     /// Append an entry to the active branch; the first one creates the session
     Append(append::Args),
     /// Move the active branch to another entry; nothing is removed

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use treering_compactor::{CompactionResult, RunOptions};
-use treering_policy::{Policy, SkipReason};
+use treering_policy::SkipReason;
 use treering_tree::Id;
 
 use crate::app::App;
@@ -11,37 +11,22 @@ use crate::failure::Result;
 use crate::output::text::{count, counted};
 use crate::output::{Out, progress, style};
 use crate::resolve;
+use crate::verbs::policy::Rules;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     session: String,
-    /// The model's limit in tokens; without it only --force compacts
-    #[arg(long, value_name = "N")]
-    window: Option<u64>,
-    /// Tokens held back of the window [default: 20 %, at least 10,000 where the window allows it]
-    #[arg(long, value_name = "N")]
-    reserve: Option<u64>,
-    /// User turns kept verbatim [default: 6]
-    #[arg(long, value_name = "N")]
-    keep_turns: Option<u64>,
+    #[command(flatten)]
+    rules: Rules,
+    /// Cover everything up to this entry, whatever the rules keep
+    #[arg(long, value_name = "ENTRY")]
+    up_to: Option<String>,
     /// Compact although the context is not due
     #[arg(long)]
     force: bool,
     /// Do everything but write
     #[arg(long)]
     dry_run: bool,
-}
-
-impl Args {
-    fn policy(&self) -> Policy {
-        let default = Policy::default();
-        Policy {
-            window: self.window.unwrap_or(default.window),
-            reserve: self.reserve.or(default.reserve),
-            keep_recent_turns: self.keep_turns.or(default.keep_recent_turns),
-            ..default
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -57,8 +42,13 @@ pub(crate) struct Object<'a> {
 pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
     let store = app.store()?;
     let session = resolve::session(&store, &app.sources, &args.session).await?;
-    let options = RunOptions { force: args.force, dry_run: args.dry_run, ..RunOptions::default() };
-    let (compactor, policy) = (defaults::compactor(), args.policy());
+    let up_to = match &args.up_to {
+        Some(text) => Some(resolve::entry(&session, text).await?),
+        None => None,
+    };
+    let Args { force, dry_run, .. } = *args;
+    let options = RunOptions { force, dry_run, up_to, ..RunOptions::default() };
+    let (compactor, policy) = (defaults::compactor(), args.rules.policy());
     let work = compactor.run(&session, &policy, &options);
     let result = progress::during("compacting", work).await?;
     if app.out.json() {

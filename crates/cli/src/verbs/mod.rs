@@ -14,6 +14,7 @@ pub(crate) mod label;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod moved;
+pub(crate) mod policy;
 pub(crate) mod rewind;
 pub(crate) mod sessions;
 pub(crate) mod show;
@@ -41,6 +42,7 @@ pub(crate) async fn run(app: &mut App, verb: Verb) -> Result<()> {
         Verb::Stats(args) => stats::run(app, &args).await,
         Verb::Context(args) => context::run(app, &args).await,
         Verb::Compact(args) => compact::run(app, &args).await,
+        Verb::Policy(args) => policy::run(app, &args),
         Verb::Append(args) => append::run(app, args).await,
         Verb::Rewind(args) => rewind::run(app, &args).await,
         Verb::Fork(args) => fork::run(app, &args).await,
