@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::verbs::{
     append, branches, compact, completions, context, demo, doctor, export, fork, import, label,
-    log, man, policy, rewind, sessions, show, stats, switch, tree, undo, verify,
+    log, man, pin, policy, rewind, sessions, show, stats, switch, tree, undo, verify,
 };
 
 /// An append-only store for agent sessions: every branch, every rewind, the context at each head.
@@ -76,6 +76,10 @@ pub(crate) enum Verb {
     Switch(switch::Args),
     /// Name an entry
     Label(label::Args),
+    /// Keep an entry verbatim in the context from the next compaction on
+    Pin(pin::Args),
+    /// End a pin
+    Unpin(pin::Args),
     /// Take back the newest move of heads; entries stay
     Undo(undo::Args),
     /// Recompute everything that can be recomputed and report every contradiction

@@ -14,6 +14,7 @@ pub(crate) mod label;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod moved;
+pub(crate) mod pin;
 pub(crate) mod policy;
 pub(crate) mod rewind;
 pub(crate) mod sessions;
@@ -23,6 +24,8 @@ pub(crate) mod switch;
 pub(crate) mod tree;
 pub(crate) mod undo;
 pub(crate) mod verify;
+
+use treering_tree::Kind;
 
 use crate::app::App;
 use crate::args::Verb;
@@ -48,6 +51,8 @@ pub(crate) async fn run(app: &mut App, verb: Verb) -> Result<()> {
         Verb::Fork(args) => fork::run(app, &args).await,
         Verb::Switch(args) => switch::run(app, &args).await,
         Verb::Label(args) => label::run(app, &args).await,
+        Verb::Pin(args) => pin::run(app, &args, Kind::Pin).await,
+        Verb::Unpin(args) => pin::run(app, &args, Kind::Unpin).await,
         Verb::Undo(args) => undo::run(app, &args).await,
         Verb::Verify(args) => verify::run(app, &args).await,
         Verb::Doctor(args) => doctor::run(app, args).await,
