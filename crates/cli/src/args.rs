@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::verbs::{
     append, branches, compact, completions, context, demo, doctor, export, fork, import, label,
-    log, man, pin, policy, rewind, sessions, show, stats, switch, tree, undo, verify,
+    log, man, pin, policy, recall, rewind, sessions, show, stats, switch, tree, undo, verify,
 };
 
 /// An append-only store for agent sessions: every branch, every rewind, the context at each head.
@@ -62,6 +62,8 @@ pub(crate) enum Verb {
     Stats(stats::Args),
     /// Print what a model is given at a head
     Context(context::Args),
+    /// Find again what a compaction covers, by words or by id
+    Recall(recall::Args),
     /// Put a summary in the place of the older part of the context
     Compact(compact::Args),
     /// Print what a set of compaction rules comes to for a window

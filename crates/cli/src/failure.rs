@@ -159,6 +159,16 @@ impl From<treering_compactor::Error> for Failure {
     }
 }
 
+impl From<treering_provider::Error> for Failure {
+    fn from(error: treering_provider::Error) -> Self {
+        let group = match error.kind() {
+            treering_provider::ErrorKind::Invalid => Group::Invalid,
+            _ => Group::Provider,
+        };
+        Self::new(group, with_causes(&error))
+    }
+}
+
 impl From<treering_interchange::Error> for Failure {
     fn from(error: treering_interchange::Error) -> Self {
         use treering_interchange::Error;

@@ -10,7 +10,8 @@ pub(crate) use treering_interchange::plain_text;
 const LOST: &str = "[lost]";
 const INTERRUPTED: &str = "[interrupted]";
 
-fn message(stored: &Stored) -> Message {
+/// An entry as a message.
+pub(crate) fn message(stored: &Stored) -> Message {
     match stored.entry.body() {
         Some(body) => treering_interchange::message(stored.place.kind, body),
         None if stored.place.kind == Kind::Lost => Message::text(Role::System, LOST),

@@ -16,6 +16,7 @@ pub(crate) mod man;
 pub(crate) mod moved;
 pub(crate) mod pin;
 pub(crate) mod policy;
+pub(crate) mod recall;
 pub(crate) mod rewind;
 pub(crate) mod sessions;
 pub(crate) mod show;
@@ -44,6 +45,7 @@ pub(crate) async fn run(app: &mut App, verb: Verb) -> Result<()> {
         Verb::Branches(args) => branches::run(app, &args).await,
         Verb::Stats(args) => stats::run(app, &args).await,
         Verb::Context(args) => context::run(app, &args).await,
+        Verb::Recall(args) => recall::run(app, &args).await,
         Verb::Compact(args) => compact::run(app, &args).await,
         Verb::Policy(args) => policy::run(app, &args),
         Verb::Append(args) => append::run(app, args).await,
