@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::verbs::{
-    append, branches, compact, completions, context, demo, doctor, export, fork, import, label,
-    log, man, pin, policy, recall, rewind, sessions, show, stats, switch, tree, undo, verify,
+    append, branches, compact, completions, context, demo, doctor, erase, export, fork, import,
+    label, log, man, pin, policy, recall, rewind, sessions, show, stats, switch, tree, undo,
+    verify,
 };
 
 /// An append-only store for agent sessions: every branch, every rewind, the context at each head.
@@ -84,6 +85,8 @@ pub(crate) enum Verb {
     Unpin(pin::Args),
     /// Take back the newest move of heads; entries stay
     Undo(undo::Args),
+    /// Take the bodies of entries away for good; ids and ancestry stay
+    Erase(erase::Args),
     /// Recompute everything that can be recomputed and report every contradiction
     Verify(verify::Args),
     /// Look at sessions of other tools for what makes those fail, and write sound copies

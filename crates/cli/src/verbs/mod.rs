@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod context;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod erase;
 pub(crate) mod export;
 pub(crate) mod fork;
 pub(crate) mod import;
@@ -55,6 +56,7 @@ pub(crate) async fn run(app: &mut App, verb: Verb) -> Result<()> {
         Verb::Label(args) => label::run(app, &args).await,
         Verb::Pin(args) => pin::run(app, &args, Kind::Pin).await,
         Verb::Unpin(args) => pin::run(app, &args, Kind::Unpin).await,
+        Verb::Erase(args) => erase::run(app, args).await,
         Verb::Undo(args) => undo::run(app, &args).await,
         Verb::Verify(args) => verify::run(app, &args).await,
         Verb::Doctor(args) => doctor::run(app, args).await,
