@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use treering_tree::{Sources, Store};
+use treering_tree::{RedbStore, Sources, Store};
 
 use crate::args::Args;
 use crate::failure::Result;
@@ -27,15 +27,21 @@ impl App {
 
     /// The store, which must be there already.
     pub(crate) fn store(&self) -> Result<Arc<dyn Store>> {
+        Ok(Arc::new(self.redb()?))
+    }
+
+    /// The same, for what only a store in a file does.
+    pub(crate) fn redb(&self) -> Result<RedbStore> {
         open::existing(&self.path()?, &self.sources)
     }
 
     /// The store, created where it is not there.
     pub(crate) fn store_or_new(&self) -> Result<Arc<dyn Store>> {
-        match &self.store {
-            Some(path) => open::or_new(path, &self.sources),
-            None => open::or_new(&open::default_path_in_new_folder()?, &self.sources),
-        }
+        let path = match &self.store {
+            Some(path) => path.clone(),
+            None => open::default_path_in_new_folder()?,
+        };
+        Ok(Arc::new(open::or_new(&path, &self.sources)?))
     }
 
     /// Where the store is.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::verbs::{
-    append, branches, compact, completions, context, demo, doctor, erase, export, fork, import,
-    label, log, man, pin, policy, recall, rewind, sessions, show, stats, switch, tree, undo,
-    verify,
+    append, branches, compact, compact_store, completions, context, demo, doctor, erase, export,
+    fork, import, label, log, man, pin, policy, recall, recover, rewind, scrub, sessions, show,
+    stats, switch, tree, undo, verify,
 };
 
 /// An append-only store for agent sessions: every branch, every rewind, the context at each head.
@@ -89,6 +89,12 @@ pub(crate) enum Verb {
     Erase(erase::Args),
     /// Recompute everything that can be recomputed and report every contradiction
     Verify(verify::Args),
+    /// Check the next share of the store from the disk; call it now and then
+    Scrub(scrub::Args),
+    /// Put what is left of a damaged store into a new one
+    Recover(recover::Args),
+    /// Rewrite the store's file without what was erased and what is free
+    CompactStore(compact_store::Args),
     /// Look at sessions of other tools for what makes those fail, and write sound copies
     Doctor(doctor::Args),
     /// Print completions for a shell

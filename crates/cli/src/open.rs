@@ -2,10 +2,9 @@
 
 use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use etcetera::{BaseStrategy, choose_base_strategy};
-use treering_tree::{Options, RedbStore, Sources, Store};
+use treering_tree::{Options, RedbStore, Sources};
 
 use crate::failure::{Failure, Group, Result};
 
@@ -38,7 +37,7 @@ fn private_folder(folder: &Path) -> Result<()> {
 }
 
 /// Opens a store that must be there.
-pub(crate) fn existing(path: &Path, sources: &Sources) -> Result<Arc<dyn Store>> {
+pub(crate) fn existing(path: &Path, sources: &Sources) -> Result<RedbStore> {
     if !path.try_exists()? {
         let message = format!("no store at {}", path.display());
         let hint = "`treering import` or `treering append` makes one; --store names another";
@@ -48,6 +47,6 @@ pub(crate) fn existing(path: &Path, sources: &Sources) -> Result<Arc<dyn Store>>
 }
 
 /// Opens a store, or makes one.
-pub(crate) fn or_new(path: &Path, sources: &Sources) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(RedbStore::open(path, Options::new(sources.clone()))?))
+pub(crate) fn or_new(path: &Path, sources: &Sources) -> Result<RedbStore> {
+    Ok(RedbStore::open(path, Options::new(sources.clone()))?)
 }

@@ -71,7 +71,7 @@ pub(crate) async fn run(app: &mut App, _: &Args) -> Result<()> {
     } else {
         tell(&mut app.out, &story)?;
     }
-    verify::outcome(&story.report)
+    verify::outcome(&story.report.problems)
 }
 
 fn policy() -> Policy {

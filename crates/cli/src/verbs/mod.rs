@@ -3,6 +3,7 @@
 pub(crate) mod append;
 pub(crate) mod branches;
 pub(crate) mod compact;
+pub(crate) mod compact_store;
 pub(crate) mod completions;
 pub(crate) mod context;
 pub(crate) mod demo;
@@ -18,7 +19,9 @@ pub(crate) mod moved;
 pub(crate) mod pin;
 pub(crate) mod policy;
 pub(crate) mod recall;
+pub(crate) mod recover;
 pub(crate) mod rewind;
+pub(crate) mod scrub;
 pub(crate) mod sessions;
 pub(crate) mod show;
 pub(crate) mod stats;
@@ -59,6 +62,9 @@ pub(crate) async fn run(app: &mut App, verb: Verb) -> Result<()> {
         Verb::Erase(args) => erase::run(app, args).await,
         Verb::Undo(args) => undo::run(app, &args).await,
         Verb::Verify(args) => verify::run(app, &args).await,
+        Verb::Scrub(args) => scrub::run(app, &args).await,
+        Verb::Recover(args) => recover::run(app, &args),
+        Verb::CompactStore(args) => compact_store::run(app, &args).await,
         Verb::Doctor(args) => doctor::run(app, args).await,
         Verb::Completions(args) => completions::run(app, &args),
         Verb::Man(args) => man::run(app, &args),

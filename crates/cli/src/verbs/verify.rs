@@ -5,9 +5,8 @@ use treering_tree::{Problem, Report};
 
 use crate::app::App;
 use crate::failure::{Failure, Group, Result};
-use crate::output::progress;
-use crate::output::style;
 use crate::output::text::counted;
+use crate::output::{Out, progress, style};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
@@ -25,9 +24,10 @@ pub(crate) async fn run(app: &mut App, _: &Args) -> Result<()> {
     if app.out.json() {
         app.out.object(&object(&report))?;
     } else {
-        print(app, &report)?;
+        print_problems(&mut app.out, &report.problems)?;
+        app.out.line(sentence(&report))?;
     }
-    outcome(&report)
+    outcome(&report.problems)
 }
 
 /// A report as `--json` writes it.
@@ -37,22 +37,23 @@ pub(crate) fn object(report: &Report) -> Object<'_> {
 }
 
 /// A failed check where there are problems.
-pub(crate) fn outcome(report: &Report) -> Result<()> {
-    if report.problems.is_empty() {
+pub(crate) fn outcome(problems: &[Problem]) -> Result<()> {
+    if problems.is_empty() {
         return Ok(());
     }
-    let found = counted(report.problems.len() as u64, "problem", "problems");
+    let found = counted(problems.len() as u64, "problem", "problems");
     let hint = "keep a copy of the file before anything else; what is undamaged stays readable";
     Err(Failure::new(Group::Failed, format!("the store has {found}")).hint(hint))
 }
 
-fn print(app: &mut App, report: &Report) -> Result<()> {
-    for problem in &report.problems {
-        let what = app.out.paint(&problem.what, style::BAD);
-        let rest = app.out.foreign(&format!("{}: {}", problem.name, problem.detail));
-        app.out.line(format!("{what} {rest}"))?;
+/// One line for each.
+pub(crate) fn print_problems(out: &mut Out, problems: &[Problem]) -> Result<()> {
+    for problem in problems {
+        let what = out.paint(&problem.what, style::BAD);
+        let rest = out.foreign(&format!("{}: {}", problem.name, problem.detail));
+        out.line(format!("{what} {rest}"))?;
     }
-    Ok(app.out.line(sentence(report))?)
+    Ok(())
 }
 
 /// What a report comes to.
