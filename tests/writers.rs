@@ -80,7 +80,8 @@ async fn invariant_9_landing_under_eight_writers() {
     let replay = session.replay().await.unwrap().collect().await.unwrap();
     assert_eq!(replay.len(), 4 + APPENDS + 1);
     let at = |id: Id| replay.iter().position(|stored| stored.entry.id() == id);
-    assert!(at(high_water) < at(landed) && at(landed).unwrap() < replay.len() - 1);
+    // Where among them is the scheduler's choice; never before what it may cover.
+    assert!(at(high_water) < at(landed));
     for (id, draft) in written {
         let stored = &replay[at(id).expect("acknowledged, and gone")].entry;
         assert_eq!(stored.body(), Some(draft.body()));
