@@ -437,7 +437,7 @@ async fn listeners_hear_numbers_and_no_texts() {
         assert_eq!((event.session.as_str(), event.branch.as_str()), ("desk", "main"));
         heard.push(event.what);
     }
-    let chunk = Happened::Chunk { entries: 2, tokens: 550, budget: 100 };
+    let chunk = Happened::Chunk { entries: 2, tokens: 550, budget: 128 };
     let (landed, skipped) = (Happened::Landed(done), Happened::Skipped(due));
     assert_eq!(heard, [Happened::Started, chunk, landed, Happened::Started, skipped]);
     assert!(!format!("{heard:?}").contains("secret"));
