@@ -19,6 +19,9 @@ pub(super) fn write(session: &str, steps: &[Step<'_>], losses: &mut Losses) -> V
     let header = json!({"type": "session", "version": 3, "id": session,
         "timestamp": write_iso(at_ms), "cwd": "/"});
     let mut entries = Entries { lines: vec![header], names: BTreeMap::new() };
+    // What the newest compaction keeps from: where entries that do not show lie between, the next one
+    // must still go past it.
+    let mut cut = String::new();
     for step in steps {
         let from = entries.lines.len();
         let at_ms = step.line.at_ms;
@@ -35,8 +38,10 @@ pub(super) fn write(session: &str, steps: &[Step<'_>], losses: &mut Losses) -> V
                 }
             }
             What::Compaction { text, first_kept } => {
-                let kept = first_kept.and_then(|line| entries.names.range(line..).next());
+                let shown = first_kept.map(|line| entries.names.range(line..));
+                let kept = shown.and_then(|mut shown| shown.find(|(_, name)| **name > cut));
                 let kept = kept.map(|(_, name)| name.clone());
+                cut = kept.clone().unwrap_or_else(|| name(from));
                 let mut fields = json!({"summary": text, "tokensBefore": 0});
                 if let Some(kept) = kept {
                     fields["firstKeptEntryId"] = json!(kept);
