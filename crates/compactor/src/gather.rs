@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use treering_interchange::{message, plain_text};
 use treering_provider::{JobEntry, SummaryJob};
 use treering_tree::context::{Form, Item, Source};
-use treering_tree::{Context, Cut, Id, Kind, Message, Number, Part, Role, Store, Stored, Summary};
+use treering_tree::{Context, Cut, Id, Kind, Message, Number, Store, Stored, Summary};
 
 use crate::error::Result;
 
@@ -65,13 +65,8 @@ pub(crate) fn entry(stored: &Stored) -> JobEntry {
 }
 
 fn message_of(stored: &Stored) -> Message {
-    let erased = || {
-        let name = "erased".to_owned();
-        let value = serde_json::Value::Null;
-        Message::new(Role::System, vec![Part::Other { name, value }])
-    };
-    let body = stored.entry.body();
-    body.map_or_else(erased, |body| message(stored.place.kind, body))
+    let erased = || Message::erased(stored.entry.envelope());
+    stored.entry.body().map_or_else(erased, |body| message(stored.place.kind, body))
 }
 
 /// The summary of a compaction entry, whoever wrote it.
