@@ -41,6 +41,8 @@ mod prefix;
 mod rot;
 /// Real sessions of other tools through the command line.
 mod samples;
+/// An encrypted store at the command line.
+mod sealed;
 /// Rules of the house that no compiler checks.
 mod tidy;
 /// A compaction among writers.

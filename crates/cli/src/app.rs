@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use treering_tree::{RedbStore, Sources, Store};
+use treering_tree::{Options, RedbStore, Sources, Store};
 
 use crate::args::Args;
 use crate::failure::Result;
@@ -14,6 +14,7 @@ pub(crate) struct App {
     pub(crate) out: Out,
     pub(crate) sources: Sources,
     store: Option<PathBuf>,
+    key_file: Option<PathBuf>,
 }
 
 impl App {
@@ -22,6 +23,7 @@ impl App {
             out: Out::stdout(args.json, args.raw),
             sources: Sources::system(),
             store: args.store.clone(),
+            key_file: args.key_file.clone(),
         }
     }
 
@@ -32,7 +34,7 @@ impl App {
 
     /// The same, for what only a store in a file does.
     pub(crate) fn redb(&self) -> Result<RedbStore> {
-        open::existing(&self.path()?, &self.sources)
+        open::existing(&self.path()?, self.options()?)
     }
 
     /// The store, created where it is not there.
@@ -41,7 +43,12 @@ impl App {
             Some(path) => path.clone(),
             None => open::default_path_in_new_folder()?,
         };
-        Ok(Arc::new(open::or_new(&path, &self.sources)?))
+        Ok(Arc::new(open::or_new(&path, self.options()?)?))
+    }
+
+    /// How a store is opened.
+    pub(crate) fn options(&self) -> Result<Options> {
+        open::options(self.sources.clone(), self.key_file.as_deref())
     }
 
     /// Where the store is.

@@ -24,6 +24,16 @@ pub(crate) struct Args {
         hide_env_values = true
     )]
     pub(crate) store: Option<PathBuf>,
+    /// A file with the master key of an encrypted store: 64 hexadecimal digits, for its owner's eyes
+    /// only. A new store is then an encrypted one [default: the digits in `TREERING_KEY`]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TREERING_KEY_FILE",
+        hide_env_values = true
+    )]
+    pub(crate) key_file: Option<PathBuf>,
     /// Print JSON: one object, or one per line for lists
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -2,14 +2,17 @@
 
 use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use etcetera::{BaseStrategy, choose_base_strategy};
-use treering_tree::{Options, RedbStore, Sources};
+use treering_tree::{MasterKey, Options, RedbStore, Sources};
 
 use crate::failure::{Failure, Group, Result};
 
 const FOLDER: &str = "treering";
 const FILE: &str = "store.redb";
+/// The variable that holds the master key of an encrypted store.
+const KEY: &str = "TREERING_KEY";
 
 /// The store's file in the platform's data folder.
 pub(crate) fn default_path() -> Result<PathBuf> {
@@ -37,16 +40,33 @@ fn private_folder(folder: &Path) -> Result<()> {
 }
 
 /// Opens a store that must be there.
-pub(crate) fn existing(path: &Path, sources: &Sources) -> Result<RedbStore> {
+pub(crate) fn existing(path: &Path, options: Options) -> Result<RedbStore> {
     if !path.try_exists()? {
         let message = format!("no store at {}", path.display());
         let hint = "`treering import` or `treering append` makes one; --store names another";
         return Err(Failure::new(Group::NotFound, message).hint(hint));
     }
-    or_new(path, sources)
+    or_new(path, options)
 }
 
 /// Opens a store, or makes one.
-pub(crate) fn or_new(path: &Path, sources: &Sources) -> Result<RedbStore> {
-    Ok(RedbStore::open(path, Options::new(sources.clone()))?)
+pub(crate) fn or_new(path: &Path, options: Options) -> Result<RedbStore> {
+    Ok(RedbStore::open(path, options)?)
+}
+
+/// How every store is opened: with the master key of a file, or else of the environment.
+#[allow(clippy::disallowed_methods, reason = "a key is no argument, which others could see")]
+pub(crate) fn options(sources: Sources, key_file: Option<&Path>) -> Result<Options> {
+    let key = match key_file {
+        Some(path) => Some(MasterKey::from_file(path)?),
+        None => match std::env::var(KEY) {
+            Ok(key) => Some(MasterKey::from_hex(&key)?),
+            Err(_) => None,
+        },
+    };
+    let options = Options::new(sources);
+    Ok(match key {
+        Some(key) => options.encrypt(Arc::new(key)),
+        None => options,
+    })
 }

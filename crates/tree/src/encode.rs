@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::entry::{Body, Commitment, Content, Entry, Envelope, Kind, Nonce, Whole};
+use crate::entry::{Body, Commitment, Content, Entry, Envelope, Kind, Nonce, Sealed, Whole};
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::limits;
@@ -24,6 +24,9 @@ pub(crate) const FRAME_VERSION: u8 = 1;
 const FLAG_ERASED: u8 = 1;
 const FLAG_COMPRESSED: u8 = 2;
 const FLAG_LOST: u8 = 4;
+const FLAG_SEALED: u8 = 8;
+/// What a sealed body may have more than the body: its nonce, its format, lengths, the cipher's tag.
+const SEALED_MORE_BYTES: u64 = 1024;
 /// Bytes of its id that a frame carries.
 const MARK_BYTES: usize = 8;
 
@@ -122,12 +125,16 @@ fn short_len(len: usize) -> [u8; 2] {
 }
 
 /// An entry as it is stored: frame version, flags, the first bytes of its id, envelope, then nonce,
-/// format and body; or the commitment alone where the body was erased, or the whole id where the entry
-/// is lost. It says how long it is and what it hashes to, so that it can be found and trusted with
+/// format and body; or commitment, key and cipher text where they are sealed; or the commitment alone
+/// where the body was erased, or the whole id where the entry is lost. It says how long it is and what it hashes to, so that it can be found and trusted with
 /// nothing around it. `shorter` is the body compressed, where that pays.
 pub(crate) fn frame(entry: &Entry, shorter: Option<&[u8]>) -> Vec<u8> {
     let envelope = envelope_bytes(entry.envelope());
-    let body = entry.body().map_or(0, |body| shorter.map_or(body.bytes.len(), <[u8]>::len));
+    let body = match entry.content() {
+        Content::Whole(whole) => shorter.map_or(whole.body.bytes.len(), <[u8]>::len),
+        Content::Sealed(sealed) => sealed.bytes.len(),
+        Content::Erased { .. } | Content::Lost => 0,
+    };
     let mut out = Vec::with_capacity(envelope.len() + body + 104);
     out.extend([FRAME_VERSION, 0]);
     out.extend(&entry.id().as_bytes()[..MARK_BYTES]);
@@ -142,21 +149,53 @@ pub(crate) fn frame(entry: &Entry, shorter: Option<&[u8]>) -> Vec<u8> {
             out[1] |= FLAG_LOST;
             out.extend(entry.id().as_bytes());
         }
+        Content::Sealed(sealed) => {
+            out[1] |= FLAG_SEALED;
+            out.extend(sealed.commitment.0);
+            out.extend(sealed.key.to_le_bytes());
+            put_len(&mut out, sealed.bytes.len());
+            out.extend(&sealed.bytes);
+        }
         Content::Whole(whole) => {
-            let Whole { nonce, body } = &**whole;
-            out.extend(nonce.0);
-            put_text(&mut out, &body.format);
-            put_len(&mut out, body.bytes.len());
-            if let Some(shorter) = shorter {
-                out[1] |= FLAG_COMPRESSED;
-                put_len(&mut out, shorter.len());
-                out.extend(shorter);
-            } else {
-                out.extend(&body.bytes);
-            }
+            out[1] |= if shorter.is_some() { FLAG_COMPRESSED } else { 0 };
+            put_whole(&mut out, whole, shorter);
         }
     }
     out
+}
+
+fn put_whole(out: &mut Vec<u8>, Whole { nonce, body }: &Whole, shorter: Option<&[u8]>) {
+    out.extend(nonce.0);
+    put_text(out, &body.format);
+    put_len(out, body.bytes.len());
+    if let Some(shorter) = shorter {
+        put_len(out, shorter.len());
+        out.extend(shorter);
+    } else {
+        out.extend(&body.bytes);
+    }
+}
+
+/// What a sealed frame holds, before it is sealed: whether the body is compressed, then nonce, format and
+/// body as in a frame.
+pub(crate) fn to_seal(whole: &Whole, shorter: Option<&[u8]>) -> Vec<u8> {
+    let body = shorter.unwrap_or(&whole.body.bytes);
+    // Room for what a cipher adds.
+    let mut out = Vec::with_capacity(body.len() + whole.body.format.len() + 64);
+    out.push(u8::from(shorter.is_some()));
+    put_whole(&mut out, whole, shorter);
+    out
+}
+
+/// Reads what [`to_seal`] made, and hashes it.
+pub(crate) fn unsealed(
+    bytes: &[u8],
+    expand: impl Fn(&[u8], usize) -> Result<Vec<u8>>,
+) -> Result<(Commitment, Whole), String> {
+    let mut reader = Reader { rest: bytes };
+    let compressed = reader.u8().ok_or("cut short")?;
+    let whole = reader.whole(compressed == 1, expand)?;
+    if reader.rest.is_empty() { Ok(whole) } else { Err("bytes after its end".to_owned()) }
 }
 
 fn put_len(out: &mut Vec<u8>, len: usize) {
@@ -193,8 +232,9 @@ pub(crate) fn salvage(
     if version != Some(FRAME_VERSION) {
         return Err("frame of an unknown version".to_owned());
     }
-    let flags =
-        flags.filter(|flags| matches!(*flags, 0 | FLAG_ERASED | FLAG_COMPRESSED | FLAG_LOST));
+    let flags = flags.filter(|flags| {
+        matches!(*flags, 0 | FLAG_ERASED | FLAG_COMPRESSED | FLAG_LOST | FLAG_SEALED)
+    });
     let flags = flags.ok_or("flags missing or unknown")?;
     let mark: [u8; MARK_BYTES] = reader.array().ok_or("mark cut short")?;
     let envelope_bytes = reader.len_and_bytes().ok_or("envelope cut short")?;
@@ -204,6 +244,10 @@ pub(crate) fn salvage(
         FLAG_ERASED => {
             let commitment = reader.array().map(Commitment).ok_or("commitment cut short")?;
             (id_of_parts(envelope_bytes, &commitment), Content::Erased { commitment })
+        }
+        FLAG_SEALED => {
+            let sealed = reader.sealed().ok_or("sealed body cut short")?;
+            (id_of_parts(envelope_bytes, &sealed.commitment), Content::Sealed(Arc::new(sealed)))
         }
         _ => {
             let (commitment, whole) = reader.whole(flags == FLAG_COMPRESSED, expand)?;
@@ -237,6 +281,14 @@ pub(crate) fn frame_len(bytes: &[u8]) -> Option<usize> {
     read_envelope(envelope)?;
     let rest = match flags {
         FLAG_LOST | FLAG_ERASED => 32,
+        FLAG_SEALED => {
+            reader.bytes(32 + 8)?;
+            let len = reader.len()?;
+            if len as u64 > limits::BODY_BYTES + SEALED_MORE_BYTES {
+                return None;
+            }
+            len
+        }
         0 | FLAG_COMPRESSED => {
             reader.array::<16>()?;
             reader.text()?;
@@ -316,6 +368,13 @@ impl<'a> Reader<'a> {
     fn text(&mut self) -> Option<String> {
         let len = u16::from_le_bytes(self.array()?);
         String::from_utf8(self.bytes(usize::from(len))?.to_vec()).ok()
+    }
+
+    fn sealed(&mut self) -> Option<Sealed> {
+        let commitment = self.array().map(Commitment)?;
+        let key = self.array().map(u64::from_le_bytes)?;
+        let bytes = self.len_and_bytes()?;
+        Some(Sealed { commitment, key, bytes: bytes.to_vec() })
     }
 
     /// Nonce, format and body, and the hash of them.

@@ -268,6 +268,17 @@ pub struct Whole {
     pub body: Body,
 }
 
+/// The content of an entry under a key of its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Hash of what is inside: the id verifies without the key.
+    pub(crate) commitment: Commitment,
+    /// Number of the key.
+    pub(crate) key: u64,
+    /// What the cipher made.
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// What is left of an entry's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -278,6 +289,9 @@ pub enum Content {
         /// Hash of what was there.
         commitment: Commitment,
     },
+    /// Nonce and body as they are stored, encrypted. What a store gives out is never this: it has the key,
+    /// or the key was forgotten and the body is erased.
+    Sealed(Arc<Sealed>),
     /// Damage took the entry; what names it is known, and nothing of what it was.
     Lost,
 }
@@ -316,8 +330,14 @@ impl Entry {
             Content::Whole(whole) => {
                 Content::Erased { commitment: encode::commitment(&whole.nonce, &whole.body) }
             }
+            Content::Sealed(sealed) => Content::Erased { commitment: sealed.commitment },
             gone => gone.clone(),
         };
+        Self { id: self.id, envelope: self.envelope.clone(), content }
+    }
+
+    /// The same entry, its content in another state.
+    pub(crate) fn in_state(&self, content: Content) -> Self {
         Self { id: self.id, envelope: self.envelope.clone(), content }
     }
 
@@ -340,7 +360,7 @@ impl Entry {
     pub fn body(&self) -> Option<&Body> {
         match &self.content {
             Content::Whole(whole) => Some(&whole.body),
-            Content::Erased { .. } | Content::Lost => None,
+            Content::Erased { .. } | Content::Sealed(_) | Content::Lost => None,
         }
     }
 

@@ -121,6 +121,12 @@ pub enum Error {
         /// The process that holds it, where it could be told.
         pid: Option<u32>,
     },
+    /// The store is encrypted and the master key is missing or another one, or it is not encrypted.
+    #[error("master key: {why}")]
+    Key {
+        /// What is wrong with it, and what to do.
+        why: &'static str,
+    },
     /// Stored bytes are not what was written.
     #[error("corrupt {what}: {detail}; run `verify` to see all damage")]
     Corrupt {
@@ -154,7 +160,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } | Self::Ambiguous { .. } => ErrorKind::NotFound,
-            Self::Invalid { .. } | Self::TooLarge { .. } => ErrorKind::Invalid,
+            Self::Invalid { .. } | Self::TooLarge { .. } | Self::Key { .. } => ErrorKind::Invalid,
             Self::HeadMoved { .. }
             | Self::MemoChanged { .. }
             | Self::Exists { .. }

@@ -47,6 +47,7 @@ pub mod conformance;
 pub mod context;
 mod derive;
 mod encode;
+pub mod encrypt;
 mod entry;
 mod error;
 mod id;
@@ -62,7 +63,11 @@ mod store;
 mod verify;
 
 pub use context::Context;
-pub use entry::{Body, Commitment, Content, Draft, Entry, Envelope, Kind, Nonce, Parent, Whole};
+#[cfg(feature = "encrypt")]
+pub use encrypt::MasterKey;
+pub use entry::{
+    Body, Commitment, Content, Draft, Entry, Envelope, Kind, Nonce, Parent, Sealed, Whole,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use id::{Id, Prefix};
 pub use message::{

@@ -1,6 +1,8 @@
 //! `compact-store`: rewrites the store's file without its free pages and what was erased in them.
 
-use treering_tree::{Options, RedbStore};
+use std::path::PathBuf;
+
+use treering_tree::{MasterKey, RedbStore};
 
 use crate::app::App;
 use crate::failure::Result;
@@ -8,11 +10,19 @@ use crate::output::progress;
 use crate::output::text::{count, counted};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Wrap the keys of an encrypted store by the master key in this file from now on
+    #[arg(long, value_name = "FILE")]
+    new_key_file: Option<PathBuf>,
+}
 
-pub(crate) async fn run(app: &mut App, _: &Args) -> Result<()> {
-    let (path, options) = (app.path()?, Options::new(app.sources.clone()));
-    let rewrite = move || RedbStore::rewrite(path, &options, &mut |_, _| ());
+pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
+    let (path, options) = (app.path()?, app.options()?);
+    let new_key = args.new_key_file.as_deref().map(MasterKey::from_file).transpose()?;
+    let rewrite = move || match new_key {
+        Some(key) => RedbStore::rotate_key(path, &options, &key, &mut |_, _| ()),
+        None => RedbStore::rewrite(path, &options, &mut |_, _| ()),
+    };
     let rewrite = tokio::task::spawn_blocking(rewrite);
     let report = progress::during("rewriting", rewrite).await.map_err(std::io::Error::from)??;
     if app.out.json() {

@@ -1,6 +1,8 @@
 //! `erase SESSION ENTRY...`: takes bodies away for good; ids and ancestry stay.
 
-use treering_tree::{Erased, Erasure};
+use std::sync::Arc;
+
+use treering_tree::{Erased, Erasure, Id, Store};
 
 use crate::app::App;
 use crate::failure::Result;
@@ -11,8 +13,11 @@ use crate::resolve;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     session: String,
-    #[arg(required = true, value_name = "ENTRY")]
+    #[arg(required_unless_present = "forget_key", value_name = "ENTRY")]
     entries: Vec<String>,
+    /// In an encrypted store: forget the session's key, which erases all that it holds at once
+    #[arg(long, conflicts_with = "entries")]
+    forget_key: bool,
     /// Why; it stays in the tombstones
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -22,7 +27,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(app: &mut App, args: Args) -> Result<()> {
-    let store = app.store()?;
+    let redb = Arc::new(app.redb()?);
+    let store: Arc<dyn Store> = Arc::clone(&redb) as Arc<dyn Store>;
     let session = resolve::session(&store, &app.sources, &args.session).await?;
     let mut entries = Vec::with_capacity(args.entries.len());
     for text in &args.entries {
@@ -35,8 +41,24 @@ pub(crate) async fn run(app: &mut App, args: Args) -> Result<()> {
         reason: args.reason,
         at_ms: app.sources.now_ms(),
     };
+    if args.forget_key {
+        let tombstone = progress::during("erasing", redb.forget(&erasure)).await?;
+        return print_forgotten(&mut app.out, tombstone);
+    }
     let erased = progress::during("erasing", store.erase(erasure)).await?;
     if app.out.json() { Ok(app.out.object(&erased)?) } else { print(&mut app.out, &erased) }
+}
+
+fn print_forgotten(out: &mut Out, tombstone: Option<Id>) -> Result<()> {
+    if out.json() {
+        return Ok(out.object(&serde_json::json!({ "tombstone": tombstone }))?);
+    }
+    let Some(tombstone) = tombstone else {
+        return Ok(out.line("there is no key to forget: the session has none (any more)")?);
+    };
+    let tombstone = out.paint(&tombstone.short(), style::BAD);
+    out.line(format!("the session's key is forgotten, tombstone {tombstone}"))?;
+    Ok(out.line("the bytes leave the file with `treering compact-store`")?)
 }
 
 fn print(out: &mut Out, erased: &Erased) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use treering_tree::{Options, RecoverReport, RedbStore};
+use treering_tree::{RecoverReport, RedbStore};
 
 use crate::app::App;
 use crate::failure::Result;
@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(app: &mut App, args: &Args) -> Result<()> {
-    let options = Options::new(app.sources.clone());
+    let options = app.options()?;
     let mut bar = Bar::new("recovering");
     let progress = &mut |done, all| bar.set(done, all);
     let report = RedbStore::recover(&args.damaged, &args.new, &options, progress);

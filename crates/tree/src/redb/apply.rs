@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::cache::Caches;
 use super::fault::Fault;
 use super::index::{Index, Merging};
+use super::keyring::{self, Keyring};
 use super::overlay::{New, Overlay};
 use super::sessions::Sessions;
 use super::shrink;
@@ -32,8 +33,18 @@ pub(super) struct Prepared {
     shorter: Vec<Option<Vec<u8>>>,
     /// Bytes of all bodies.
     pub(super) bytes: usize,
-    /// Whether the entries are tombstones, and the bodies of their targets go.
-    erasing: bool,
+    work: Work,
+}
+
+/// What applying a change does besides.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// Nothing.
+    Append,
+    /// The entries are tombstones, and the bodies of their targets go.
+    Erase,
+    /// The entry is a tombstone, and the session's key goes.
+    Forget,
 }
 
 impl Prepared {
@@ -43,12 +54,17 @@ impl Prepared {
         check(&change)?;
         let shorter = |draft: &Draft| shrink::compress(&draft.body().bytes);
         let shorter = change.entries.iter().map(shorter).collect();
-        Ok(Self { change, shorter, bytes, erasing: false })
+        Ok(Self { change, shorter, bytes, work: Work::Append })
     }
 
     /// Tombstones, whose targets lose their bodies in the same step.
     pub(super) fn tombstones(change: Change) -> Result<Self> {
-        Ok(Self { erasing: true, ..Self::new(change)? })
+        Ok(Self { work: Work::Erase, ..Self::new(change)? })
+    }
+
+    /// The tombstone of a session whose key is forgotten in the same step.
+    pub(super) fn forgetting(change: Change) -> Result<Self> {
+        Ok(Self { work: Work::Forget, ..Self::new(change)? })
     }
 
     /// What `recover` puts in, which is checked where it is derived.
@@ -57,12 +73,16 @@ impl Prepared {
             change: Change::new(session, Reason::Recover, at_ms),
             shorter,
             bytes: 0,
-            erasing: false,
+            work: Work::Append,
         }
     }
 
     pub(super) fn entries(&self) -> usize {
         self.change.entries.len()
+    }
+
+    pub(super) fn session(&self) -> &str {
+        &self.change.session
     }
 }
 
@@ -99,6 +119,7 @@ pub(super) struct Applier<'t, 'w> {
     pub(super) counters: Counters,
     pub(super) index: &'w Index,
     pub(super) caches: &'w Caches,
+    pub(super) keyring: &'w Keyring,
     pub(super) merging: &'w mut Merging,
     pub(super) sessions: &'w mut Sessions,
     /// What this group has appended so far.
@@ -148,8 +169,11 @@ impl Applier<'_, '_> {
     ) -> Result<Applied, Fault> {
         let mut answers = Vec::new();
         for change in changes {
-            let answer =
-                if change.erasing { self.erase(&change.change) } else { self.apply(change) };
+            let answer = match change.work {
+                Work::Append => self.apply(change),
+                Work::Erase => self.erase(&change.change),
+                Work::Forget => self.forget(change),
+            };
             // What is not the change's own fault ends the group.
             if let Err(error) = &answer
                 && !matches!(
@@ -272,6 +296,7 @@ impl Applier<'_, '_> {
                     journal_root: [0; 32],
                     created_ms: change.at_ms,
                     changed_ms: change.at_ms,
+                    key: None,
                 };
                 Ok((row, true))
             }
@@ -397,9 +422,19 @@ impl Applier<'_, '_> {
     ) -> Result<u64> {
         self.wrote = true;
         let first_entry = self.counters.entries;
+        let sealing = if new.values().any(|new| keyring::is_sealed(&new.entry)) {
+            self.keyring.of_session(&mut self.tables, &mut session)?
+        } else {
+            None
+        };
         for (number, New { draft, entry, place }) in new {
             let shorter = shorter.get(*draft).and_then(Option::as_deref);
-            let frame = encode::frame(entry, shorter);
+            let sealed =
+                sealing.as_ref().map(|sealing| sealing.seal(entry, shorter)).transpose()?;
+            let frame = match sealed.flatten() {
+                Some(sealed) => encode::frame(&sealed, None),
+                None => encode::frame(entry, shorter),
+            };
             self.counters.stored_bytes += frame.len() as u64;
             let row = encode::pack(&**place)?;
             self.insert(*number, &frame, &row)?;

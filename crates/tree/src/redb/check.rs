@@ -58,6 +58,7 @@ pub(super) fn entry(
     let place = snapshot.tables.place_at(number)?;
     let frame = snapshot.tables.frame_at(number)?;
     let entry = encode::unframe(frame.bytes(), &place.id, shrink::expand)?;
+    let entry = snapshot.keyring.opened(&snapshot.tables, entry)?;
     let mut problems = Vec::new();
     let mut problem = |what: &str, detail: &str| {
         let (what, name, detail) = (what.to_owned(), place.id.to_string(), detail.to_owned());
@@ -216,7 +217,7 @@ impl Check<'_> {
         match checked.content {
             Content::Erased { .. } => self.report.erased += 1,
             Content::Lost => self.report.lost += 1,
-            Content::Whole(_) => {}
+            Content::Whole(_) | Content::Sealed(_) => {}
         }
         for Problem { what, name, detail } in checked.problems {
             self.problem(&what, name, detail);

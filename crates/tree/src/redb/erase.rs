@@ -22,19 +22,33 @@ use crate::store::{Change, Committed, Dependants, Erasure, Expect, Move, Presenc
 
 /// The tombstones of an erasure; `nonce` gives the same one again for a retry.
 pub(super) fn tombstones(erasure: &Erasure, nonce: impl Fn(&Id) -> Nonce) -> Result<Change> {
-    let Erasure { session, entries, by, reason, at_ms } = erasure;
+    let Erasure { entries, at_ms, .. } = erasure;
     limits::within("entries in one change", limits::ENTRIES_PER_CHANGE, entries.len())?;
     if entries.is_empty() {
         return Err(Error::invalid("erasure", "no entries"));
     }
-    let tombstone = Tombstone { by: by.clone(), at_ms: *at_ms, reason: reason.clone() };
-    let draft = |id: &Id| Draft::new(Kind::Record, *at_ms, nonce(id), tombstone.body()).target(*id);
-    Ok(Change {
+    let body = tombstone(erasure).body();
+    let draft = |id: &Id| Draft::new(Kind::Record, *at_ms, nonce(id), body.clone()).target(*id);
+    Ok(change(erasure, entries.iter().map(draft).collect()))
+}
+
+/// The tombstone of a session whose key is forgotten: it has no target.
+pub(super) fn forgetting(erasure: &Erasure, nonce: Nonce) -> Change {
+    let body = tombstone(erasure).body();
+    change(erasure, vec![Draft::new(Kind::Record, erasure.at_ms, nonce, body)])
+}
+
+fn tombstone(Erasure { by, reason, at_ms, .. }: &Erasure) -> Tombstone {
+    Tombstone { by: by.clone(), at_ms: *at_ms, reason: reason.clone() }
+}
+
+fn change(Erasure { session, at_ms, .. }: &Erasure, entries: Vec<Draft>) -> Change {
+    Change {
         presence: Presence::Existing,
-        entries: entries.iter().map(draft).collect(),
+        entries,
         moves: vec![Move { branch: None, expect: Expect::Any, to: To::Last }],
         ..Change::new(session, Reason::Erase, *at_ms)
-    })
+    }
 }
 
 impl Applier<'_, '_> {
@@ -63,6 +77,24 @@ impl Applier<'_, '_> {
         Ok(committed)
     }
 
+    /// Appends the tombstone and takes the session's key away, if it still has one.
+    pub(super) fn forget(&mut self, prepared: &Prepared) -> Result<Committed> {
+        let session = prepared.session();
+        let row = self.sessions.named(&self.tables, session)?;
+        if row.is_some_and(|row| row.key.is_none()) {
+            return self.nothing_to_erase(session);
+        }
+        let committed = self.apply(prepared)?;
+        if let Some(mut row) = self.sessions.named(&self.tables, session)? {
+            self.keyring.forget(&mut self.tables, &mut row)?;
+            self.sessions.put(row);
+        }
+        let number = self.sessions.named(&self.tables, session)?.map(|row| row.number);
+        self.appended.retain(|stored| Some(stored.place.session) != number);
+        self.erased = true;
+        Ok(committed)
+    }
+
     /// Number and entry, where there is a body to erase.
     fn body_of(&self, id: &Id) -> Result<Option<(Number, Entry)>> {
         let place = self.overlay().find(id)?.ok_or_else(|| Error::no_entry(id))?;
@@ -70,8 +102,9 @@ impl Applier<'_, '_> {
         // Without the body there is no telling its commitment.
         let unreadable = |error: Error| Error::invalid("erasure", error.to_string());
         let entry = encode::unframe(frame.bytes(), id, shrink::expand).map_err(unreadable)?;
+        let entry = self.keyring.opened(&self.tables, entry)?;
         match entry.content() {
-            Content::Erased { .. } => Ok(None),
+            Content::Erased { .. } | Content::Sealed(_) => Ok(None),
             Content::Lost => Err(Error::invalid("erasure", format!("{id} is lost already"))),
             Content::Whole(whole) if whole.body.format == TOMBSTONE_FORMAT => {
                 Err(Error::invalid("erasure", format!("{id} is a tombstone, which stays")))
@@ -100,6 +133,7 @@ impl Applier<'_, '_> {
             tables: &self.tables,
             index: self.index,
             caches: self.caches,
+            keyring: self.keyring,
             entries: self.counters.entries,
             new: RefCell::default(),
             new_ids: RefCell::default(),

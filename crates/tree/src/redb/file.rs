@@ -13,6 +13,7 @@ use redb::{Builder, Database, StorageBackend};
 use super::Options;
 use super::ahead::Ahead;
 use super::fault::{STORE_FILE, guarded};
+use super::keyring::Keyring;
 use super::tables::{Counters, FORMAT, Identity, WriteTables};
 use crate::error::{Error, Result};
 use crate::sources::Sources;
@@ -38,12 +39,11 @@ pub type BackendFactory = dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send
 
 /// Opens the database, which is created where there is none. `switch` cuts it off later.
 pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<Database> {
-    let sources = &options.sources;
     let open = |backend| database(backend, options.cache_bytes, switch.clone());
     match place {
         Place::File(path) => {
             if !exists(path)? {
-                create(path, sources)?;
+                create(path, options)?;
             }
             let file = open_existing(path)?;
             let opened = file.metadata();
@@ -54,12 +54,12 @@ pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<
             check_in_place(path, opened)?;
             Ok(database)
         }
-        Place::Memory => fresh(open(Box::new(InMemoryBackend::new()))?, sources),
+        Place::Memory => fresh(open(Box::new(InMemoryBackend::new()))?, options),
         Place::Custom(factory) => {
             let backend = factory().map_err(|cause| storage("opening the backend", cause))?;
             let is_new = backend.len().map_err(|cause| storage("reading the length", cause))? == 0;
             let database = open(backend)?;
-            if is_new { fresh(database, sources) } else { Ok(database) }
+            if is_new { fresh(database, options) } else { Ok(database) }
         }
     }
 }
@@ -121,8 +121,8 @@ pub(super) enum Taken {
     Replaced,
 }
 
-fn create(path: &Path, sources: &Sources) -> Result<()> {
-    publish(path, sources, Taken::Stays, |temporary| {
+fn create(path: &Path, wanted: &Options) -> Result<()> {
+    publish(path, &wanted.sources, Taken::Stays, |temporary| {
         let doing = |cause| storage(&format!("creating {}", path.display()), cause);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
@@ -131,7 +131,7 @@ fn create(path: &Path, sources: &Sources) -> Result<()> {
         let file = options.open(temporary).map_err(doing)?;
         let backend = guarded(|| Ok(FileBackend::new(file)?))?;
         let database = database(Box::new(backend), CREATING_BYTES, Switch::default())?;
-        drop(fresh(database, sources)?);
+        drop(fresh(database, wanted)?);
         Ok(())
     })
 }
@@ -194,17 +194,24 @@ fn database(
 }
 
 /// Gives a new database an identity and all tables, durable when this returns.
-fn fresh(database: Database, sources: &Sources) -> Result<Database> {
+fn fresh(database: Database, options: &Options) -> Result<Database> {
+    let sources = &options.sources;
     let mut identity =
         Identity { format: FORMAT, epoch: [0; 16], secret: [0; 32], created_ms: sources.now_ms() };
     sources.fill(&mut identity.epoch);
-    sources.fill(&mut identity.secret);
+    let master = Keyring::new_master(options)?;
+    if master.is_none() {
+        sources.fill(&mut identity.secret);
+    }
     guarded(|| {
         let mut txn = database.begin_write()?;
         txn.set_two_phase_commit(true);
         txn.set_quick_repair(true);
         let mut tables = WriteTables::open(&txn)?;
         tables.put_identity(&identity)?;
+        if let Some(master) = &master {
+            tables.put_master(master)?;
+        }
         tables.put_counters(&Counters::default())?;
         drop(tables);
         Ok(txn.commit()?)

@@ -15,6 +15,7 @@ mod erase;
 mod fault;
 mod file;
 mod index;
+mod keyring;
 mod leaf;
 mod overlay;
 mod queue;
@@ -44,6 +45,7 @@ use self::cache::Caches;
 use self::fault::guarded;
 pub use self::file::BackendFactory;
 use self::index::{Index, Merging};
+use self::keyring::Keyring;
 use self::queue::{Queue, Weight};
 pub use self::recover::{RecoverReport, RecoveredSession};
 pub use self::rewrite::RewriteReport;
@@ -53,6 +55,7 @@ use self::snapshot::Snapshot;
 use self::tables::{Counters, Identity, ReadTables};
 use self::writer::{Request, Writer};
 use crate::encode;
+use crate::encrypt::Encrypt;
 use crate::entry::Nonce;
 use crate::error::{Error, Result};
 use crate::id::{Id, Prefix};
@@ -93,6 +96,7 @@ pub struct Options {
     entry_cache_bytes: u64,
     write_ahead: bool,
     redact: Option<Arc<dyn Redact>>,
+    encrypt: Option<Arc<dyn Encrypt>>,
 }
 
 impl Options {
@@ -107,6 +111,7 @@ impl Options {
             entry_cache_bytes: 64 << 20,
             write_ahead: cfg!(target_os = "linux"),
             redact: None,
+            encrypt: None,
         }
     }
 
@@ -147,6 +152,14 @@ impl Options {
         self
     }
 
+    /// What wraps the keys that bodies are sealed under: a new store is then an encrypted one, and a store
+    /// that is can be opened only with the same master key. See [`crate::encrypt`].
+    #[must_use]
+    pub fn encrypt(mut self, master: Arc<dyn Encrypt>) -> Self {
+        self.encrypt = Some(master);
+        self
+    }
+
     /// Whether to write zeros ahead of the used part of the file, a quarter of it and at most 16 MiB:
     /// the default on Linux. Say no on btrfs, ZFS and the like.
     #[must_use]
@@ -161,6 +174,7 @@ struct Open {
     database: redb::Database,
     index: Index,
     identity: Identity,
+    keyring: Arc<Keyring>,
     /// Replaced when bodies are erased: an older snapshot keeps what it reads in the older ones.
     caches: RwLock<Arc<Caches>>,
     entry_cache_bytes: u64,
@@ -176,14 +190,16 @@ impl Open {
     fn new(place: &file::Place, options: &Options) -> Result<(Self, Counters, Merging)> {
         let switch = file::Switch::default();
         let database = file::open(place, options, &switch)?;
-        let (identity, counters, (index, merging)) = guarded(|| {
+        let (identity, keyring, counters, (index, merging)) = guarded(|| {
             use redb::ReadableDatabase;
             let txn = database.begin_read()?;
             let tables = ReadTables::open(&txn)?;
-            let identity = tables.identity()?;
+            let mut identity = tables.identity()?;
+            let (keyring, secret) = Keyring::open(options, &tables)?;
+            identity.secret = secret.unwrap_or(identity.secret);
             let counters = tables.counters()?;
             let index = Index::recover(&tables, counters.indexed)?;
-            Ok((identity, counters, index))
+            Ok((identity, keyring, counters, index))
         })
         .inspect_err(|_| switch.cut())?;
         let entry_cache_bytes = options.entry_cache_bytes;
@@ -194,6 +210,7 @@ impl Open {
             database,
             index,
             identity,
+            keyring: Arc::new(keyring),
             caches,
             entry_cache_bytes,
             version,
@@ -366,6 +383,23 @@ impl RedbStore {
         let weight = Weight { entries: 0, bytes: 0 };
         self.shared.queue.put(weight, Request::Checkpoint(answer)).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
+    }
+
+    /// Forgets the key of a session of an encrypted store: everything it sealed is erased here at once, and in
+    /// every copy of the store made from now on once the file is rewritten. A tombstone without a target says
+    /// who, when and why; what the session appends next goes under a new key. `erasure.entries` is not looked
+    /// at. A session whose row was lost and recovered forgets only what it appended since.
+    ///
+    /// Answers the tombstone; none where there was no key to forget, as at a retry.
+    ///
+    /// # Errors
+    /// `NotFound` for a session that is not there, `Storage`.
+    pub async fn forget(&self, erasure: &Erasure) -> Result<Option<Id>> {
+        let at_ms = erasure.at_ms.to_le_bytes();
+        let nonce = self.nonce_for(&[b"forgotten", erasure.session.as_bytes(), &at_ms]);
+        let tombstone = erase::forgetting(erasure, nonce);
+        let committed = self.submit(Prepared::forgetting(tombstone)?).await?;
+        Ok(committed.ids.first().copied())
     }
 
     /// Waits for the changes that were accepted, makes a checkpoint and closes the file.

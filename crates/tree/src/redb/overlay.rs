@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::cache::Caches;
 use super::index::{Index, Which};
+use super::keyring::Keyring;
 use super::shrink;
 use super::tables::{SessionRow, WriteTables, id_hash};
 use crate::ancestry::Places;
@@ -29,6 +30,7 @@ pub(super) struct Overlay<'a, 't> {
     pub(super) tables: &'a WriteTables<'t>,
     pub(super) index: &'a Index,
     pub(super) caches: &'a Caches,
+    pub(super) keyring: &'a Keyring,
     /// Entries the store holds; numbers from here on are the change's own.
     pub(super) entries: u64,
     pub(super) new: RefCell<BTreeMap<Number, New>>,
@@ -106,6 +108,7 @@ impl Overlay<'_, '_> {
         let place = self.place(number)?;
         let entry =
             encode::unframe(self.tables.frame_at(number)?.bytes(), &place.id, shrink::expand)?;
+        let entry = self.keyring.opened(self.tables, entry)?;
         // What was erased cannot be compared; the alias and the envelope speak for it.
         Ok(entry.body().is_none_or(|body| body == draft.body()))
     }

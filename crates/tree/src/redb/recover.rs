@@ -80,7 +80,7 @@ impl RedbStore {
         let mut raw = File::open(damaged).and_then(Raw::new).map_err(reading)?;
         let salvage = salvage::scan(&mut raw, progress).map_err(reading)?;
         file::publish(into, &options.sources, Taken::Refused, |temporary| {
-            let restorer = Restorer::create(temporary, options, salvage.identity.as_ref())?;
+            let restorer = Restorer::create(temporary, options, &salvage)?;
             let plan = Plan::of(&salvage);
             let mut recovery = Recovery { raw, salvage, plan, report: RecoverReport::default() };
             recovery.put(restorer)?;
@@ -258,7 +258,7 @@ impl Recovery {
             let active = if has(active) { active } else { MAIN };
             let first = branches().next().filter(own).map_or(MAIN, |branch| branch.1.as_str());
             let active = if has(active) { active } else { first };
-            restorer.session(name, active, tree.copied(), row.map(|row| row.created_ms));
+            restorer.session(name, active, tree.copied(), row);
         }
         numbers
     }
@@ -278,13 +278,13 @@ impl Recovery {
             self.lost(id);
             return Ok(Item { entry: Entry::lost(id, parent), tokens: 0 });
         };
-        if let Content::Whole(_) = entry.content()
+        if let Content::Whole(_) | Content::Sealed(_) = entry.content()
             && self.salvage.erased.contains(&id)
         {
             entry = entry.without_body();
         }
         self.report.entries += 1;
-        self.report.erased += u64::from(entry.body().is_none());
+        self.report.erased += u64::from(matches!(entry.content(), Content::Erased { .. }));
         let guess = || {
             self.report.guessed_tokens += 1;
             let bytes = entry.body().map_or(0, |body| body.bytes.len());

@@ -10,12 +10,13 @@ use super::fault::{Fault, guarded};
 use super::file::Place as Where;
 use super::index::Merging;
 use super::overlay::{New, Overlay};
+use super::salvage::Salvage;
 use super::sessions::Sessions;
 use super::shrink;
-use super::tables::{Counters, Identity, SessionRow, WriteTables};
+use super::tables::{Counters, SessionRow, WriteTables};
 use super::{Open, Options};
 use crate::derive::{self, Facts};
-use crate::entry::{Entry, Kind};
+use crate::entry::{Content, Entry, Kind};
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::place::Number;
@@ -56,19 +57,33 @@ pub(super) struct Restorer {
 }
 
 impl Restorer {
-    /// A new store at `path`, with the secret of an older one, so that what is imported again is found.
-    pub(super) fn create(path: &Path, options: &Options, older: Option<&Identity>) -> Result<Self> {
+    /// A new store at `path`, with the secret of an older one, so that what is imported again is found, and
+    /// with its keys.
+    pub(super) fn create(path: &Path, options: &Options, older: &Salvage) -> Result<Self> {
+        if options.encrypt.is_none() && older.master.is_none() && !older.keys.is_empty() {
+            return Err(Error::Key {
+                why: "the wrapped secret is lost: give the key to make a new one",
+            });
+        }
         let at_ms = options.sources.now_ms();
         let (open, counters, merging) = Open::new(&Where::File(path.to_owned()), options)?;
-        if let Some(older) = older {
-            let mut identity = open.identity.clone();
-            (identity.secret, identity.created_ms) = (older.secret, older.created_ms);
-            guarded(|| {
-                let txn = open.database.begin_write()?;
-                WriteTables::open(&txn)?.put_identity(&identity)?;
-                Ok(txn.commit()?)
-            })?;
-        }
+        guarded(|| {
+            let txn = open.database.begin_write()?;
+            let mut tables = WriteTables::open(&txn)?;
+            if let Some(older) = &older.identity {
+                let mut identity = open.identity.clone();
+                (identity.secret, identity.created_ms) = (older.secret, older.created_ms);
+                tables.put_identity(&identity)?;
+            }
+            if let Some(master) = &older.master {
+                tables.put_master(master)?;
+            }
+            for (number, wrapped) in &older.keys {
+                tables.put_key(*number, wrapped)?;
+            }
+            drop(tables);
+            Ok(txn.commit()?)
+        })?;
         Ok(Self {
             open,
             counters,
@@ -93,11 +108,11 @@ impl Restorer {
         name: &str,
         active: &str,
         tree: Option<usize>,
-        created_ms: Option<i64>,
+        older: Option<&SessionRow>,
     ) -> usize {
         let number = self.names.len();
         self.names.push(name.to_owned());
-        let created_ms = created_ms.unwrap_or(self.at_ms);
+        let created_ms = older.map_or(self.at_ms, |row| row.created_ms);
         let row = SessionRow {
             number: number as u64,
             name: name.to_owned(),
@@ -113,6 +128,7 @@ impl Restorer {
             journal_root: [0; 32],
             created_ms,
             changed_ms: created_ms,
+            key: older.and_then(|row| row.key),
         };
         self.created.push(row);
         number
@@ -131,7 +147,11 @@ impl Restorer {
     /// Puts an entry back, once a group is full; answers its session.
     pub(super) fn put(&mut self, session: Option<usize>, item: Item) -> Result<usize> {
         let session = self.known(session);
-        self.waiting_bytes += item.entry.body().map_or(0, |body| body.bytes.len());
+        self.waiting_bytes += match item.entry.content() {
+            Content::Whole(whole) => whole.body.bytes.len(),
+            Content::Sealed(sealed) => sealed.bytes.len(),
+            Content::Erased { .. } | Content::Lost => 0,
+        };
         self.waiting.push((session, item));
         if self.waiting.len() >= GROUP_ENTRIES || self.waiting_bytes >= GROUP_BYTES {
             self.flush()?;
@@ -210,6 +230,7 @@ impl Restorer {
                 counters,
                 index: &open.index,
                 caches: &caches,
+                keyring: &open.keyring,
                 merging,
                 sessions: &mut sessions,
                 appended: Vec::new(),

@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use super::file::{self, Place as Where, Taken};
-use super::tables::{ReadTables, WriteTables, copy_all};
+use super::tables::{MetaRow, ReadTables, WriteTables, copy_all};
 use super::{Open, Options, RedbStore, shrink};
 use crate::encode;
+use crate::encrypt::Encrypt;
 use crate::error::Result;
 
 /// What rewriting did.
@@ -36,36 +37,65 @@ impl RedbStore {
         options: &Options,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<RewriteReport> {
-        let path = path.as_ref();
-        let bytes = || std::fs::metadata(path).map_or(0, |meta| meta.len());
-        if !path.exists() {
-            let name = path.display().to_string();
-            return Err(crate::error::Error::NotFound { what: "store", name });
-        }
-        let bytes_before = bytes();
-        let (old, counters, _) = Open::new(&Where::File(path.to_owned()), options)?;
-        file::publish(path, &options.sources, Taken::Replaced, |temporary| {
-            let options = options.clone().write_ahead(false);
-            let (new, ..) = Open::new(&Where::File(temporary.to_owned()), &options)?;
-            old.guarded(|| {
-                use redb::ReadableDatabase;
-                let from = ReadTables::open(&old.database.begin_read()?)?;
-                let mut txn = new.database.begin_write()?;
-                txn.set_two_phase_commit(true);
-                txn.set_quick_repair(true);
-                let mut to = WriteTables::open(&txn)?;
-                copy_all(&from, &mut to, |number, frame| {
-                    let id = from.place_at(number)?.id;
-                    encode::unframe(frame, &id, shrink::expand)?;
-                    progress(number + 1, counters.entries);
-                    Ok(())
-                })?;
-                drop(to);
-                Ok(txn.commit()?)
-            })?;
-            drop(new);
-            Ok(())
-        })?;
-        Ok(RewriteReport { entries: counters.entries, bytes_before, bytes_after: bytes() })
+        rewrite(path.as_ref(), options, None, progress)
     }
+
+    /// Gives an encrypted store that nobody has open another master key: every session's key is wrapped anew,
+    /// no body is sealed anew. The file is rewritten, since redb leaves the old rows in pages that are free.
+    ///
+    /// # Errors
+    /// As [`RedbStore::rewrite`]; `Key` where the store is not encrypted, or `options` bring another key than
+    /// its present one.
+    pub fn rotate_key(
+        path: impl AsRef<Path>,
+        options: &Options,
+        to: &dyn Encrypt,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<RewriteReport> {
+        rewrite(path.as_ref(), options, Some(to), progress)
+    }
+}
+
+fn rewrite(
+    path: &Path,
+    options: &Options,
+    rotate_to: Option<&dyn Encrypt>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<RewriteReport> {
+    let bytes = || std::fs::metadata(path).map_or(0, |meta| meta.len());
+    if !path.exists() {
+        let name = path.display().to_string();
+        return Err(crate::error::Error::NotFound { what: "store", name });
+    }
+    let bytes_before = bytes();
+    let (old, counters, _) = Open::new(&Where::File(path.to_owned()), options)?;
+    file::publish(path, &options.sources, Taken::Replaced, |temporary| {
+        let options = options.clone().write_ahead(false);
+        let (new, ..) = Open::new(&Where::File(temporary.to_owned()), &options)?;
+        old.guarded(|| {
+            use redb::ReadableDatabase;
+            let from = ReadTables::open(&old.database.begin_read()?)?;
+            let mut txn = new.database.begin_write()?;
+            txn.set_two_phase_commit(true);
+            txn.set_quick_repair(true);
+            let mut to = WriteTables::open(&txn)?;
+            let check = |number, frame: &[u8]| {
+                let id = from.place_at(number)?.id;
+                let entry = encode::unframe(frame, &id, shrink::expand)?;
+                old.keyring.opened(&from, entry)?;
+                progress(number + 1, counters.entries);
+                Ok(())
+            };
+            let meta = |row: MetaRow<'_>| match rotate_to {
+                Some(master) => old.keyring.rewrapped(row, master),
+                None => Ok(row.bytes().to_vec()),
+            };
+            copy_all(&from, &mut to, check, meta)?;
+            drop(to);
+            Ok(txn.commit()?)
+        })?;
+        drop(new);
+        Ok(())
+    })?;
+    Ok(RewriteReport { entries: counters.entries, bytes_before, bytes_after: bytes() })
 }

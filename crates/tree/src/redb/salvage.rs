@@ -8,7 +8,10 @@ use std::io;
 
 use super::leaf::{PAGE_BYTES, Raw, Widths};
 use super::shrink;
-use super::tables::{COUNTERS_KEY, Counters, IDENTITY_KEY, Identity, SessionRow, read_head};
+use super::tables::{
+    COUNTERS_KEY, Counters, IDENTITY_KEY, Identity, MASTER_KEY, SessionRow, read_head,
+    sealing_number,
+};
 use crate::derive::needs_target;
 use crate::encode;
 use crate::entry::{Content, Entry, Kind};
@@ -77,6 +80,10 @@ pub(super) struct Salvage {
     /// First number, count and session of the entries of a journal row.
     pub(super) runs: BTreeMap<Number, (u64, u64)>,
     pub(super) identity: Option<Identity>,
+    /// The wrapped secret of an encrypted store.
+    pub(super) master: Option<Vec<u8>>,
+    /// Wrapped keys by number, the forgotten ones empty.
+    pub(super) keys: BTreeMap<u64, Vec<u8>>,
     pub(super) counters: Option<Counters>,
     /// What tombstones name: never to come back from an older page.
     pub(super) erased: HashSet<Id>,
@@ -249,7 +256,13 @@ impl Salvage {
             }
             let key = raw.range(&pair.key)?.to_vec();
             let value = raw.range(&pair.value)?;
+            if let Some(number) = sealing_number(&key) {
+                let wrapped = value.to_vec();
+                self.key(number, &wrapped);
+                continue;
+            }
             match (key.split_first_chunk::<8>(), key.as_slice()) {
+                (_, MASTER_KEY) => self.master = Some(value.to_vec()),
                 (_, IDENTITY_KEY) => {
                     self.identity = encode::unpack("meta", value).ok().or(self.identity.take());
                 }
@@ -284,6 +297,14 @@ impl Salvage {
             return Ok(true);
         }
         self.session_names(raw, offset)
+    }
+
+    /// What an older page still has of a key that was forgotten does not bring it back.
+    fn key(&mut self, number: u64, wrapped: &[u8]) {
+        let known = self.keys.entry(number).or_insert_with(|| wrapped.to_vec());
+        if wrapped.is_empty() {
+            known.clear();
+        }
     }
 
     fn session_names(&mut self, raw: &mut Raw, offset: u64) -> io::Result<bool> {

@@ -11,6 +11,7 @@ use super::cache::Caches;
 use super::cursor::Cursor;
 use super::fault::Fault;
 use super::index::{View, Which};
+use super::keyring::Keyring;
 use super::shrink;
 use super::tables::{Counters, ReadTables, SessionRow, id_hash, index_key, number_in, read_place};
 use crate::ancestry::{self, Places};
@@ -29,6 +30,7 @@ pub(super) struct Snapshot {
     pub(super) counters: Counters,
     pub(super) view: View,
     caches: Arc<Caches>,
+    pub(super) keyring: Arc<Keyring>,
 }
 
 impl Places for Snapshot {
@@ -53,7 +55,8 @@ impl Snapshot {
         let (view, txn) = open.index.with_view(|| open.database.begin_read());
         let tables = ReadTables::open(&txn?)?;
         let counters = tables.counters()?;
-        Ok(Self { tables, counters, view, caches })
+        let keyring = Arc::clone(&open.keyring);
+        Ok(Self { tables, counters, view, caches, keyring })
     }
 
     fn place_at(&self, number: Number) -> Result<Arc<Place>, Fault> {
@@ -88,7 +91,8 @@ impl Snapshot {
         let mut read = |place: &Place| -> Result<_, Fault> {
             let missing = || Error::corrupt("entry", format!("{} is missing", place.number));
             let row = rows.get(place.number)?.ok_or_else(missing)?;
-            let entry = Arc::new(encode::unframe(row.value(), &place.id, shrink::expand)?);
+            let entry = encode::unframe(row.value(), &place.id, shrink::expand)?;
+            let entry = Arc::new(self.keyring.opened(&self.tables, entry)?);
             self.caches.keep_entry(place.number, &entry);
             Ok(entry)
         };

@@ -29,6 +29,10 @@ const ALIASES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("aliases");
 
 pub(super) const IDENTITY_KEY: &[u8] = b"store";
 const SCRUB_KEY: &[u8] = b"scrub";
+/// The wrapped secret of an encrypted store.
+pub(super) const MASTER_KEY: &[u8] = b"master";
+/// Begins the keys of sessions' wrapped keys; their number follows, big-endian.
+const SESSION_KEYS: &[u8] = b"key";
 /// All that changes with an append shares one table, and in a small store one page: the counters under
 /// the empty key, then each session's row followed by its branches and memos.
 pub(super) const COUNTERS_KEY: &[u8] = b"";
@@ -43,7 +47,8 @@ pub(super) struct Identity {
     pub(super) format: u32,
     /// Random: tells this store from every other.
     pub(super) epoch: [u8; 16],
-    /// Random: the key of imported entries' nonces.
+    /// Random: the key of imported entries' nonces. All zero where the store is encrypted, and the secret
+    /// wrapped in a row of its own.
     #[serde(with = "encode::bytes32")]
     pub(super) secret: [u8; 32],
     /// When it was made, milliseconds since 1970 UTC.
@@ -95,6 +100,24 @@ pub(super) struct SessionRow {
     pub(super) journal_root: [u8; 32],
     pub(super) created_ms: i64,
     pub(super) changed_ms: i64,
+    /// Number of the key that what it appends is sealed under, in an encrypted store.
+    pub(super) key: Option<u64>,
+}
+
+fn sealing_key(number: u64) -> Vec<u8> {
+    [SESSION_KEYS, &number.to_be_bytes()].concat()
+}
+
+/// The number in a key of a session's wrapped key, if it is one.
+pub(super) fn sealing_number(key: &[u8]) -> Option<u64> {
+    let number = key.strip_prefix(SESSION_KEYS)?;
+    number.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// Where the wrapped key of a number is.
+pub(super) trait KeyRows {
+    /// Empty where the key was forgotten, `None` where there never was one.
+    fn key_row(&self, number: u64) -> Result<Option<Vec<u8>>, Fault>;
 }
 
 /// Key of a session's row: its number, big-endian.
@@ -207,6 +230,22 @@ impl<'t> WriteTables<'t> {
         Ok(())
     }
 
+    pub(super) fn put_master(&mut self, wrapped: &[u8]) -> Result<(), Fault> {
+        self.meta.insert(MASTER_KEY, wrapped)?;
+        Ok(())
+    }
+
+    pub(super) fn put_key(&mut self, number: u64, wrapped: &[u8]) -> Result<(), Fault> {
+        self.meta.insert(sealing_key(number).as_slice(), wrapped)?;
+        Ok(())
+    }
+
+    /// A number that no key of a session has or had.
+    pub(super) fn next_key(&self) -> Result<u64, Fault> {
+        let last = self.meta.range(..=sealing_key(u64::MAX).as_slice())?.next_back().transpose()?;
+        Ok(last.and_then(|(key, _)| sealing_number(key.value())).map_or(0, |number| number + 1))
+    }
+
     pub(super) fn put_scrubbed(&mut self, scrubbed: &Scrubbed) -> Result<(), Fault> {
         self.meta.insert(SCRUB_KEY, encode::pack(scrubbed)?.as_slice())?;
         Ok(())
@@ -291,6 +330,10 @@ where
         Ok(encode::unpack("meta", row.value())?)
     }
 
+    pub(super) fn master_row(&self) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(self.meta.get(MASTER_KEY)?.map(|row| row.value().to_vec()))
+    }
+
     pub(super) fn scrubbed(&self) -> Result<Option<Scrubbed>, Fault> {
         let row = self.meta.get(SCRUB_KEY)?;
         Ok(row.map(|row| encode::unpack("meta", row.value())).transpose()?)
@@ -348,6 +391,13 @@ where
     }
 }
 
+impl<B: ReadableTable<Bytes, Bytes>, N, S> KeyRows for Tables<B, N, S> {
+    fn key_row(&self, number: u64) -> Result<Option<Vec<u8>>, Fault> {
+        let row = self.meta.get(sealing_key(number).as_slice())?;
+        Ok(row.map(|row| row.value().to_vec()))
+    }
+}
+
 /// A stored frame, borrowed from its page.
 pub(super) struct Frame<'t> {
     row: AccessGuard<'t, Bytes>,
@@ -363,12 +413,42 @@ impl Frame<'_> {
     }
 }
 
-/// Copies every row of a store into an empty one; `check` sees each entry first.
+/// What a row of `meta` holds.
+#[derive(Clone, Copy)]
+pub(super) enum MetaRow<'r> {
+    /// The wrapped secret.
+    Master(&'r [u8]),
+    /// The wrapped key of that number, or nothing.
+    Key(u64, &'r [u8]),
+    /// No key.
+    Other(&'r [u8]),
+}
+
+impl<'r> MetaRow<'r> {
+    pub(super) fn bytes(&self) -> &'r [u8] {
+        match self {
+            Self::Master(row) | Self::Key(_, row) | Self::Other(row) => row,
+        }
+    }
+}
+
+/// Copies every row of a store into an empty one; `check` sees each entry first, and `meta` says what becomes
+/// of the rows that may hold keys: what is not to be in the new file must never have been.
 pub(super) fn copy_all(
     from: &ReadTables,
     to: &mut WriteTables<'_>,
     mut check: impl FnMut(Number, &[u8]) -> Result<(), Fault>,
+    meta: impl Fn(MetaRow<'_>) -> Result<Vec<u8>>,
 ) -> Result<(), Fault> {
+    for row in from.meta.iter()? {
+        let (key, value) = row?;
+        let value = meta(match (key.value(), sealing_number(key.value())) {
+            (MASTER_KEY, _) => MetaRow::Master(value.value()),
+            (_, Some(number)) => MetaRow::Key(number, value.value()),
+            _ => MetaRow::Other(value.value()),
+        })?;
+        to.meta.insert(key.value(), value.as_slice())?;
+    }
     for row in from.entries.iter()? {
         let (number, frame) = row?;
         check(number.value(), frame.value())?;
@@ -382,7 +462,7 @@ pub(super) fn copy_all(
             })*
         };
     }
-    copy!(meta, state, ids, aliases, places, journal, names);
+    copy!(state, ids, aliases, places, journal, names);
     Ok(())
 }
 

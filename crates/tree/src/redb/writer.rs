@@ -128,6 +128,7 @@ impl Writer {
                     counters,
                     index: &open.index,
                     caches: &caches,
+                    keyring: &open.keyring,
                     merging,
                     sessions,
                     appended: Vec::new(),
