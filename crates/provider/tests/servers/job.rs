@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use treering_provider::{JobEntry, Key, Model, SUMMARIZE, Settings, SummaryJob};
+use treering_provider::{JobEntry, Key, Limits, Model, SUMMARIZE, Settings, SummaryJob};
 use treering_tree::{Id, Kind, Message, Role};
 
 pub(crate) const SECRET: &str = "sk-never-to-be-seen";
@@ -24,10 +24,14 @@ pub(crate) fn job(entries: u8, words: usize) -> SummaryJob {
     }
 }
 
-/// Settings that do not wait long.
+/// Settings that try again at once, and wait for an answer however busy the machine is: a test that
+/// is about a limit sets it.
 pub(crate) fn settings(url: &str) -> Settings {
     let mut settings = Settings::new(url, "tiny");
     settings.retries.first_wait = Duration::from_millis(5);
+    let patient = Duration::from_secs(3_600);
+    settings.limits =
+        Limits { connect: patient, first_byte: patient, idle: patient, whole: patient };
     settings
 }
 
