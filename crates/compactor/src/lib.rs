@@ -49,6 +49,7 @@ mod land;
 mod lease;
 mod leave;
 mod look;
+mod recall;
 mod run;
 mod watch;
 
@@ -59,6 +60,7 @@ pub use event::{Event, Events, Happened};
 pub use flight::{Handle, OnDrop, Progress};
 pub use lease::Lease;
 pub use leave::BranchSummary;
+pub use recall::{RecallTool, recall};
 pub use run::{CompactionResult, Compactor, RunOptions};
 pub use treering_policy::SkipReason;
 pub use watch::{Fit, Look, Status, Watch};
