@@ -82,12 +82,19 @@ def names(values):
     return integer(len(values), 2) + b"".join(map(text, values))
 
 
+def masks(values):
+    if not values:
+        return b""
+    rows = (bytes.fromhex(mask["entry"]) + integer(mask["saved_tokens"], 4) for mask in values)
+    return integer(len(values), 2) + b"".join(rows)
+
+
 def entry_id(vector):
     body = (vector["body"] * vector["repeat"]).encode()
     nonce = bytes([vector["nonce_byte"]]) * 16
     commitment = blake3(b"treering/content/1\0", nonce, text(vector["format"]), integer(len(body), 8), body)
     envelope = b"".join((
-        integer(1, 1),
+        integer(2 if vector.get("masks") else 1, 1),
         integer(vector["kind"], 2),
         integer(vector["at_ms"], 8),
         option(vector.get("parent"), bytes.fromhex),
@@ -96,6 +103,7 @@ def entry_id(vector):
         option(vector.get("slot"), text),
         names(vector.get("calls", [])),
         names(vector.get("answers", [])),
+        masks(vector.get("masks", [])),
     ))
     return blake3(b"treering/entry/1\0", envelope, commitment).hex()
 

@@ -28,6 +28,7 @@ pub(crate) fn text(stored: &Stored) -> String {
 pub(crate) fn item(item: &Item) -> Message {
     match &item.form {
         Form::Verbatim => message(&item.stored),
+        Form::Masked { .. } => treering_interchange::masked(item),
         Form::Interrupted { call } => {
             let (call, text) = (call.clone(), INTERRUPTED.to_owned());
             Message::new(Role::Tool, vec![Part::ToolResult { call, text, error: true }])
@@ -45,6 +46,7 @@ pub(crate) fn item(item: &Item) -> Message {
 pub(crate) fn item_tokens(item: &Item) -> u32 {
     match item.form {
         Form::Interrupted { .. } => 0,
+        Form::Masked { saved_tokens } => item.stored.place.tokens.saturating_sub(saved_tokens),
         Form::Verbatim | Form::LateResult => item.stored.place.tokens,
     }
 }

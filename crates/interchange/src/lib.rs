@@ -66,7 +66,7 @@ pub use export::{Export, ExportedFile};
 pub use files::Input;
 pub use follow::Follow;
 pub use load::{Options, load};
-pub use message::{label, message, plain_text};
+pub use message::{label, masked, message, plain_text};
 pub use render::{Loss, LossKind, Rendered, Target, Transcript, render};
 pub use report::{Progress, Repair, RepairKind, SessionReport};
 pub use rescue::{Rescued, rescue};

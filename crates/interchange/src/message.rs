@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
+use treering_tree::context::Item;
 use treering_tree::{
-    Body, Kind, LABEL_FORMAT, Label, MESSAGE_FORMAT, Message, Part, Role, SUMMARY_FORMAT, Summary,
+    Body, Entry, Kind, LABEL_FORMAT, Label, MESSAGE_FORMAT, Message, Part, Role, SUMMARY_FORMAT,
+    Summary,
 };
 
 use crate::formats;
@@ -37,6 +39,18 @@ pub fn message(kind: Kind, body: &Body) -> Message {
     let foreign =
         || formats::of_body(&body.format)?.message(kind, json::element(&json::text(&body.bytes)));
     own.or_else(foreign).unwrap_or_else(|| unread(kind, body))
+}
+
+/// What an item of a context says once a compaction masks its entry.
+pub fn masked(item: &Item) -> Message {
+    let said = |entry: &Entry| {
+        let envelope = entry.envelope();
+        let erased = || Message::erased(envelope);
+        entry.body().map_or_else(erased, |body| message(envelope.kind, body))
+    };
+    let callers: Vec<Message> = item.callers.iter().map(|caller| said(caller)).collect();
+    let entry = &item.stored.entry;
+    said(entry).masked(entry.id(), &callers)
 }
 
 /// The name that a label record gives to its target, whichever known format it is in; empty where

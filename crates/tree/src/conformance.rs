@@ -5,8 +5,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::context::Source;
-use crate::entry::{Body, Draft, Kind};
+use crate::context::{Form, Source};
+use crate::entry::{Body, Draft, Kind, Mask};
 use crate::error::{Error, ErrorKind};
 use crate::id::Id;
 use crate::limits;
@@ -37,6 +37,7 @@ where
     limits_hold_at_the_limit_and_one_past_it(empty().await).await;
     ancestors_are_found(empty().await).await;
     a_compaction_replaces_what_it_covers(empty().await).await;
+    a_compaction_masks_what_it_keeps(empty().await).await;
     listings_page(empty().await).await;
     a_memo_guards_a_change(empty().await).await;
     an_erased_body_is_gone_and_its_id_stays(empty().await).await;
@@ -324,6 +325,47 @@ async fn a_compaction_replaces_what_it_covers(store: Arc<dyn Store>) {
     // Rewinding across a compaction undoes it.
     one.rewind(Some(ids[9]), Expect::Any).await.unwrap();
     assert_eq!(one.context().await.unwrap().items.len(), 11);
+    clean(&store).await;
+}
+
+async fn a_compaction_masks_what_it_keeps(store: Arc<dyn Store>) {
+    let one = session(&store, "one");
+    let ids = talk(&one, 2).await;
+    let call = append(&one, said(&one, Kind::Assistant, "look").calls(["c"])).await;
+    let result = append(&one, said(&one, Kind::ToolResult, "much").answers(["c"])).await;
+    let late = append(&one, said(&one, Kind::ToolResult, "late").answers(["c"])).await;
+    let compaction = |masks: &[(Id, u32)]| {
+        let mask = |&(entry, saved_tokens): &(Id, u32)| Mask { entry, saved_tokens };
+        let draft = one.draft(Kind::Compaction, Body::new("text", "sum")).tokens(3);
+        draft.target(ids[2]).masks(masks.iter().map(mask).collect())
+    };
+    for masks in [&[(ids[0], 1)][..], &[(ids[3], 1)], &[(late, 1)], &[(call, 1), (call, 1)]] {
+        let refused = one.append(compaction(masks), Expect::Any).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    }
+    let note = said(&one, Kind::Note, "no").masks(vec![Mask { entry: call, saved_tokens: 1 }]);
+    assert_eq!(one.append(note, Expect::Any).await.unwrap_err().kind(), ErrorKind::Invalid);
+    let landed = append(&one, compaction(&[(result, 7), (call, 90)])).await;
+    let context = one.context().await.unwrap();
+    let form = |id: Id| {
+        let item = context.items.iter().find(|item| item.stored.entry.id() == id).unwrap();
+        let callers: Vec<Id> = item.callers.iter().map(|caller| caller.id()).collect();
+        (item.form.clone(), callers)
+    };
+    assert_eq!(form(call), (Form::Masked { saved_tokens: 90 }, vec![]));
+    assert_eq!(form(result), (Form::Masked { saved_tokens: 7 }, vec![call]));
+    assert_eq!((form(late).0, form(ids[2]).0), (Form::LateResult, Form::Verbatim));
+    // Nothing saves more than there is.
+    assert_eq!(context.tokens, 3 + 5 * 10 - 7 - 10);
+    let stored = store.entries(&[result, landed]).await.unwrap().remove(0).unwrap();
+    assert_eq!(stored.entry.body(), said(&one, Kind::Note, "much").body().into());
+    // A pin is stronger; the next compaction says anew what is masked.
+    append(&one, one.draft(Kind::Pin, Body::new("text", "")).target(result)).await;
+    let pinned = compaction(&[(result, 1)]).target(ids[3]);
+    let refused = one.append(pinned, Expect::Any).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    append(&one, compaction(&[]).target(ids[3])).await;
+    assert!(one.context().await.unwrap().items.iter().all(|item| !item.is_masked()));
     clean(&store).await;
 }
 

@@ -6,7 +6,10 @@
 //! two compactions a later context begins with the earlier one, and no context ever holds a result
 //! without its call or a call without its result.
 
-use crate::entry::Kind;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::entry::{Entry, Kind};
 use crate::error::Result;
 use crate::id::Id;
 use crate::store::{Store, Stored, Tail};
@@ -31,6 +34,15 @@ pub struct Item {
     pub source: Source,
     /// How the entry shows.
     pub form: Form,
+    /// The entries whose calls a result next to its call answers; none for others.
+    pub callers: Vec<Arc<Entry>>,
+}
+
+impl Item {
+    /// Whether a compaction masks its entry.
+    pub fn is_masked(&self) -> bool {
+        matches!(self.form, Form::Masked { .. })
+    }
 }
 
 /// Part of a context.
@@ -52,6 +64,11 @@ pub enum Source {
 pub enum Form {
     /// As it is.
     Verbatim,
+    /// Without what its tools were given or printed at length: see [`Message::masked`](crate::Message::masked).
+    Masked {
+        /// By how much less of the context that takes, in tokens.
+        saved_tokens: u32,
+    },
     /// Not itself: the "interrupted" result that closes this call of the entry.
     Interrupted {
         /// The call.
@@ -89,18 +106,29 @@ fn arrange(tail: Tail) -> Vec<Item> {
             })
             .collect::<Vec<_>>()
     };
-    lay(&has_place(lifted), Unanswered::Interrupted, |_| Source::Pin, &mut items);
+    let none = HashMap::new();
+    lay(&has_place(lifted), &none, Unanswered::Interrupted, |_| Source::Pin, &mut items);
     let landed_at = compaction.as_ref().map_or(0, |stored| stored.place.depth);
+    let masks = compaction.as_ref().map(|stored| masks(&stored.entry)).unwrap_or_default();
     items.extend(compaction.map(|stored| Item {
         stored,
         source: Source::Summary,
         form: Form::Verbatim,
+        callers: Vec::new(),
     }));
     let source = |stored: &Stored| {
         if stored.place.depth < landed_at { Source::Kept } else { Source::Later }
     };
-    lay(&has_place(entries), Unanswered::Open, source, &mut items);
+    lay(&has_place(entries), &masks, Unanswered::Open, source, &mut items);
     items
+}
+
+/// Tokens that each masked entry saves.
+type Masks = HashMap<Id, u32>;
+
+fn masks(compaction: &Entry) -> Masks {
+    let masks = compaction.envelope().masks.iter();
+    masks.map(|mask| (mask.entry, mask.saved_tokens)).collect()
 }
 
 /// What a call without a result is at the end of a run of entries.
@@ -122,15 +150,24 @@ enum Fate {
 /// Lays out a run of path entries, results next to their calls.
 fn lay(
     run: &[Stored],
+    masks: &Masks,
     at_end: Unanswered,
     source: impl Fn(&Stored) -> Source,
     items: &mut Vec<Item>,
 ) {
     let pairing = Pairing::of(run, at_end);
     let mut laid = vec![false; run.len()];
-    let mut put = |index: usize, form: Form| {
+    let mut put = |index: usize, closes: Option<&String>| {
         let stored = run[index].clone();
-        items.push(Item { source: source(&stored), stored, form });
+        let form = match (closes, masks.get(&stored.place.id)) {
+            (Some(call), _) => Form::Interrupted { call: call.clone() },
+            (None, _) if pairing.late[index] => Form::LateResult,
+            (None, Some(saved_tokens)) => Form::Masked { saved_tokens: *saved_tokens },
+            (None, None) => Form::Verbatim,
+        };
+        let callers = pairing.answered[index].iter().map(|at| Arc::clone(&run[*at].entry));
+        let (source, callers) = (source(&stored), callers.collect());
+        items.push(Item { stored, source, form, callers });
     };
     for index in 0..run.len() {
         if std::mem::replace(&mut laid[index], true) {
@@ -139,8 +176,7 @@ fn lay(
         if run[index].place.kind == Kind::Lost {
             continue;
         }
-        let form = if pairing.late[index] { Form::LateResult } else { Form::Verbatim };
-        put(index, form);
+        put(index, None);
         // Assistants whose results are still to be laid; more join when one result answers several.
         let mut callers = vec![index];
         let mut at = 0;
@@ -150,17 +186,17 @@ fn lay(
             for (call, fate) in calls.iter().zip(&pairing.fates[caller]) {
                 match *fate {
                     Fate::Open => return,
-                    Fate::Interrupted => put(caller, Form::Interrupted { call: call.clone() }),
+                    Fate::Interrupted => put(caller, Some(call)),
                     Fate::Answered(by) if laid[by] => {}
                     Fate::Answered(by) => {
                         for &other in &pairing.answered[by] {
                             if !std::mem::replace(&mut laid[other], true) {
-                                put(other, Form::Verbatim);
+                                put(other, None);
                                 callers.push(other);
                             }
                         }
                         laid[by] = true;
-                        put(by, Form::Verbatim);
+                        put(by, None);
                     }
                 }
             }

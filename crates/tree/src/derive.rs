@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::ancestry::{self, Places};
 use crate::encode::short_hash;
-use crate::entry::{Envelope, Kind};
+use crate::entry::{Envelope, Kind, Mask};
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::limits;
@@ -93,7 +93,9 @@ pub(crate) fn place(
             Err(error) => return Err(error),
         },
         Kind::Compaction => {
-            place.cut = Some(cut(above, parent, place.number, facts.target.as_deref())?);
+            let mut cut = cut(above, parent, place.number, facts.target.as_deref())?;
+            cut.covered_tokens += saved(above, parent, &cut, &envelope.masks)?;
+            place.cut = Some(cut);
             place.compaction = Some(place.number);
         }
         _ => {}
@@ -202,6 +204,41 @@ pub(crate) fn cut(
         lifted,
         lifted_tokens,
     })
+}
+
+/// Tokens that masks save. Each must be of an entry that is kept, has what can be masked, and is not
+/// pinned.
+fn saved(
+    above: &impl Above,
+    parent: Option<&Arc<Place>>,
+    cut: &Cut,
+    masks: &[Mask],
+) -> Result<u64> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut saved = 0;
+    for mask in masks {
+        let refused = |why: &str| Error::invalid("mask", format!("{} {why}", mask.entry));
+        let place = match above.number_of(&mask.entry).and_then(|number| above.place(number)) {
+            // It went with the lost part of the path.
+            Err(_) if below_lost(above, parent)? => continue,
+            found => found?,
+        };
+        let before = place.parent.map(|number| above.place(number)).transpose()?;
+        if on_path(above, parent, Some(&place)).is_err() || place.depth < cut.first_kept_depth {
+            return Err(refused("is not kept"));
+        }
+        if !place.may_be_masked(before.as_deref()) {
+            return Err(refused("has no tool call or result next to its call"));
+        }
+        if cut.active.iter().any(|active| active.entry == place.number) {
+            return Err(refused("is pinned"));
+        }
+        if !seen.insert(mask.entry) {
+            return Err(refused("is masked twice"));
+        }
+        saved += u64::from(mask.saved_tokens.min(place.tokens));
+    }
+    Ok(saved)
 }
 
 /// Pins and prompts active after `parent`: those of the compaction before, and what changed since.

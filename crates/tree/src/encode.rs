@@ -11,7 +11,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::entry::{Body, Commitment, Content, Entry, Envelope, Kind, Nonce, Sealed, Whole};
+use crate::entry::{
+    Body, Commitment, Content, Entry, Envelope, Kind, Mask, Nonce, Sealed, Whole,
+};
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::limits;
@@ -19,6 +21,8 @@ use crate::limits;
 const CONTENT_DOMAIN: &[u8] = b"treering/content/1\0";
 const ENTRY_DOMAIN: &[u8] = b"treering/entry/1\0";
 const ENVELOPE_VERSION: u8 = 1;
+/// The version of envelopes that end with masks; those without stay what they were.
+const MASKING_VERSION: u8 = 2;
 /// First byte of every frame.
 pub(crate) const FRAME_VERSION: u8 = 1;
 const FLAG_ERASED: u8 = 1;
@@ -91,7 +95,7 @@ pub(crate) fn derived_nonce(secret: &[u8; 32], identity: &[&[u8]]) -> Nonce {
 /// The identity encoding of an envelope.
 pub(crate) fn envelope_bytes(envelope: &Envelope) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
-    out.push(ENVELOPE_VERSION);
+    out.push(if envelope.masks.is_empty() { ENVELOPE_VERSION } else { MASKING_VERSION });
     out.extend(envelope.kind.code().to_le_bytes());
     out.extend(envelope.at_ms.to_le_bytes());
     for id in [&envelope.parent, &envelope.target] {
@@ -108,6 +112,13 @@ pub(crate) fn envelope_bytes(envelope: &Envelope) -> Vec<u8> {
         out.extend(short_len(calls.len()));
         for call in calls {
             put_text(&mut out, call);
+        }
+    }
+    if !envelope.masks.is_empty() {
+        out.extend(short_len(envelope.masks.len()));
+        for mask in &envelope.masks {
+            out.extend(mask.entry.as_bytes());
+            out.extend(mask.saved_tokens.to_le_bytes());
         }
     }
     out
@@ -275,7 +286,7 @@ pub(crate) fn frame_len(bytes: &[u8]) -> Option<usize> {
     reader.bytes(MARK_BYTES)?;
     let envelope = reader.len_and_bytes()?;
     // The cheapest sign that this is one, before anything is decoded.
-    if envelope.first() != Some(&ENVELOPE_VERSION) {
+    if !matches!(envelope.first(), Some(&(ENVELOPE_VERSION | MASKING_VERSION))) {
         return None;
     }
     read_envelope(envelope)?;
@@ -321,7 +332,8 @@ pub(crate) fn frame_envelope(bytes: &[u8]) -> Result<Envelope> {
 /// Reads an identity encoding; `None` where it is not one.
 pub(crate) fn read_envelope(bytes: &[u8]) -> Option<Envelope> {
     let mut reader = Reader { rest: bytes };
-    if reader.u8()? != ENVELOPE_VERSION {
+    let version = reader.u8()?;
+    if !matches!(version, ENVELOPE_VERSION | MASKING_VERSION) {
         return None;
     }
     let envelope = Envelope {
@@ -333,6 +345,7 @@ pub(crate) fn read_envelope(bytes: &[u8]) -> Option<Envelope> {
         slot: reader.option(Reader::text)?,
         calls: reader.list()?,
         answers: reader.list()?,
+        masks: if version == MASKING_VERSION { reader.masks()? } else { Vec::new() },
     };
     reader.rest.is_empty().then_some(envelope)
 }
@@ -414,6 +427,17 @@ impl<'a> Reader<'a> {
     fn list(&mut self) -> Option<Vec<String>> {
         let count = u16::from_le_bytes(self.array()?);
         (0..count).map(|_| self.text()).collect()
+    }
+
+    /// At least one: an envelope without any is of the version that has none.
+    fn masks(&mut self) -> Option<Vec<Mask>> {
+        let count = u16::from_le_bytes(self.array()?);
+        let mask = |_| {
+            let entry = self.array().map(Id::from_bytes)?;
+            Some(Mask { entry, saved_tokens: u32::from_le_bytes(self.array()?) })
+        };
+        let masks: Vec<Mask> = (0..count).map(mask).collect::<Option<_>>()?;
+        (!masks.is_empty()).then_some(masks)
     }
 }
 

@@ -150,6 +150,18 @@ pub struct Envelope {
     /// The entry this one is about: the first kept entry of a compaction (`None`: nothing is
     /// kept), the entry a pin, unpin or label names, the head a branch summary speaks of.
     pub target: Option<Id>,
+    /// What a compaction masks of what it keeps.
+    pub masks: Vec<Mask>,
+}
+
+/// That an entry which a compaction keeps shows from then on without what its tools were given or
+/// printed at length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mask {
+    /// A tool result, or an assistant entry that makes calls.
+    pub entry: Id,
+    /// By how much less of the context it takes, in tokens.
+    pub saved_tokens: u32,
 }
 
 impl Envelope {
@@ -164,6 +176,7 @@ impl Envelope {
             answers: Vec::new(),
             slot: None,
             target: None,
+            masks: Vec::new(),
         }
     }
 
@@ -181,6 +194,7 @@ impl Envelope {
         }
         limits::within("tool calls in one entry", limits::CALLS_PER_ENTRY, self.calls.len())?;
         limits::within("tool answers in one entry", limits::CALLS_PER_ENTRY, self.answers.len())?;
+        limits::within("masks in one entry", limits::MASKS_PER_ENTRY, self.masks.len())?;
         let names = self.calls.iter().chain(&self.answers).map(|call| ("tool call id", call));
         let names = names
             .chain(self.alias.iter().map(|alias| ("alias", alias)))
@@ -200,6 +214,9 @@ impl Envelope {
                 "only a tool result answers tool calls"
             }
             Kind::Pin | Kind::Unpin if self.target.is_none() => "a pin needs a target",
+            kind if !self.masks.is_empty() && kind != Kind::Compaction => {
+                "only a compaction masks entries"
+            }
             _ => return Ok(()),
         };
         Err(Error::invalid("entry", rule))
@@ -454,6 +471,13 @@ impl Draft {
     #[must_use]
     pub fn target(mut self, target: Id) -> Self {
         self.envelope.target = Some(target);
+        self
+    }
+
+    /// Sets what it masks.
+    #[must_use]
+    pub fn masks(mut self, masks: Vec<Mask>) -> Self {
+        self.envelope.masks = masks;
         self
     }
 

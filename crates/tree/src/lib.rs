@@ -52,6 +52,7 @@ mod entry;
 mod error;
 mod id;
 pub mod limits;
+mod mask;
 mod message;
 mod place;
 pub mod redact;
@@ -66,7 +67,7 @@ pub use context::Context;
 #[cfg(feature = "encrypt")]
 pub use encrypt::MasterKey;
 pub use entry::{
-    Body, Commitment, Content, Draft, Entry, Envelope, Kind, Nonce, Parent, Sealed, Whole,
+    Body, Commitment, Content, Draft, Entry, Envelope, Kind, Mask, Nonce, Parent, Sealed, Whole,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use id::{Id, Prefix};

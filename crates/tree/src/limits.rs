@@ -9,6 +9,8 @@ pub const BODY_BYTES: u64 = 64 << 20;
 pub const NAME_BYTES: u64 = 256;
 /// Tool calls one entry may make, or answer.
 pub const CALLS_PER_ENTRY: u64 = 256;
+/// Entries one compaction may mask.
+pub const MASKS_PER_ENTRY: u64 = 1024;
 /// Tool calls that may be open at one point of a path.
 pub const OPEN_CALLS: u64 = 1024;
 /// Pins and system-prompt slots that may be active at one point of a path.

@@ -63,7 +63,8 @@ pub struct Cut {
     pub first_kept: Number,
     /// Depth of the first kept entry: everything less deep is covered.
     pub first_kept_depth: u64,
-    /// `tokens_through` of the entry before the first kept one: what is covered.
+    /// `tokens_through` of the entry before the first kept one, and what masks save behind it: what
+    /// the context leaves out of the path.
     pub covered_tokens: u64,
     /// User entries that are covered.
     pub covered_turns: u64,
@@ -100,6 +101,16 @@ impl Place {
     /// User entries among its proper ancestors.
     pub fn turns_before(&self) -> u64 {
         self.turn - u64::from(self.begins_turn())
+    }
+
+    /// Whether a compaction that keeps this entry may mask it: it makes tool calls, or is a result
+    /// next to its call. `parent` is the place of its parent.
+    pub fn may_be_masked(&self, parent: Option<&Place>) -> bool {
+        match self.kind {
+            Kind::Assistant => self.open.iter().any(|open| open.by == self.number),
+            Kind::ToolResult => parent.is_some_and(|parent| parent.open.len() > self.open.len()),
+            _ => false,
+        }
     }
 
     /// Whether a compaction may keep from this entry on: no call made before it can still be

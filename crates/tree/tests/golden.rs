@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a document that does not parse fails the test")]
 
 use serde_json::Value;
-use treering_tree::{Body, Entry, Envelope, Id, Kind, Nonce};
+use treering_tree::{Body, Entry, Envelope, Id, Kind, Mask, Nonce};
 
 fn document() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/format.md")).unwrap()
@@ -12,6 +12,14 @@ fn document() -> String {
 
 fn names(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().map(|name| name.as_str().unwrap().to_owned()).collect()
+}
+
+fn masks(value: &Value) -> Vec<Mask> {
+    let mask = |mask: &Value| Mask {
+        entry: id(&mask["entry"]).unwrap(),
+        saved_tokens: mask["saved_tokens"].as_u64().unwrap().try_into().unwrap(),
+    };
+    value.as_array().into_iter().flatten().map(mask).collect()
 }
 
 fn id(value: &Value) -> Option<Id> {
@@ -28,6 +36,7 @@ fn entry(vector: &Value) -> Entry {
         slot: text("slot"),
         calls: names(&vector["calls"]),
         answers: names(&vector["answers"]),
+        masks: masks(&vector["masks"]),
         ..Envelope::new(Kind::from_code(code), vector["at_ms"].as_i64().unwrap())
     };
     let nonce = u8::try_from(vector["nonce_byte"].as_u64().unwrap()).unwrap();
@@ -44,7 +53,7 @@ fn invariant_2_ids_are_those_of_the_document() {
         .filter(|line| line.starts_with("{\"id\""))
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(vectors.len(), 6, "golden vectors in docs/format.md");
+    assert_eq!(vectors.len(), 7, "golden vectors in docs/format.md");
     for vector in vectors {
         assert_eq!(entry(&vector).id().to_string(), vector["id"], "{vector}");
     }

@@ -6,14 +6,15 @@
 use std::sync::Arc;
 
 use treering_tree::{
-    Body, Change, Draft, Error, Expect, Kind, MemoWrite, Move, Options, Reason, RedbStore, Session,
-    Sources, Store, To, limits,
+    Body, Change, Draft, Error, Expect, Kind, Mask, MemoWrite, Move, Options, Reason, RedbStore,
+    Session, Sources, Store, To, limits,
 };
 
-const TABLE: [(&str, u64); 11] = [
+const TABLE: [(&str, u64); 12] = [
     ("BODY_BYTES", limits::BODY_BYTES),
     ("NAME_BYTES", limits::NAME_BYTES),
     ("CALLS_PER_ENTRY", limits::CALLS_PER_ENTRY),
+    ("MASKS_PER_ENTRY", limits::MASKS_PER_ENTRY),
     ("OPEN_CALLS", limits::OPEN_CALLS),
     ("ACTIVE_PINS", limits::ACTIVE_PINS),
     ("ENTRIES_PER_CHANGE", limits::ENTRIES_PER_CHANGE),
@@ -97,6 +98,23 @@ async fn names_and_calls() {
     .await;
     holds(&store, limits::CALLS_PER_ENTRY, |n| {
         append(vec![one.draft(Kind::Assistant, Body::new("text", "x")).calls(names(n))])
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn masks() {
+    let (store, one) = store();
+    let caller =
+        |n: u64| one.draft(Kind::Assistant, Body::new("text", "x")).calls([format!("call-{n}")]);
+    let callers = (0..limits::MASKS_PER_ENTRY).map(caller).collect();
+    let ids = store.commit(append(callers)).await.unwrap().ids;
+    let known = [&ids[..], &ids[..1]].concat();
+    holds(&store, limits::MASKS_PER_ENTRY, |n| {
+        let masked = known.iter().take(usize::try_from(n).unwrap());
+        let masks = masked.map(|id| Mask { entry: *id, saved_tokens: 0 }).collect();
+        let draft = one.draft(Kind::Compaction, Body::new("text", "x")).target(ids[0]);
+        append(vec![draft.masks(masks)])
     })
     .await;
 }

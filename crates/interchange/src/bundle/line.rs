@@ -1,7 +1,7 @@
 //! One line of a bundle, and the entry it stands for.
 
 use serde::{Deserialize, Serialize};
-use treering_tree::{Body, Content, Draft, Envelope, Id, Kind, Nonce, Stored};
+use treering_tree::{Body, Content, Draft, Envelope, Id, Kind, Mask, Nonce, Stored};
 
 use crate::error::{Error, Result};
 
@@ -54,6 +54,8 @@ pub(super) struct EntryLine {
     slot: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    masks: Vec<MaskLine>,
     nonce: String,
     format: String,
     /// The body where it is UTF-8.
@@ -63,6 +65,23 @@ pub(super) struct EntryLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hex: Option<String>,
     tokens: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MaskLine {
+    entry: String,
+    saved_tokens: u32,
+}
+
+impl MaskLine {
+    fn of(mask: &Mask) -> Self {
+        Self { entry: mask.entry.to_string(), saved_tokens: mask.saved_tokens }
+    }
+
+    fn mask(&self) -> Result<Mask, String> {
+        Ok(Mask { entry: parse_id(&self.entry)?, saved_tokens: self.saved_tokens })
+    }
 }
 
 impl EntryLine {
@@ -84,6 +103,7 @@ impl EntryLine {
             answers: envelope.answers.clone(),
             slot: envelope.slot.clone(),
             target: envelope.target.map(|id| id.to_string()),
+            masks: envelope.masks.iter().map(MaskLine::of).collect(),
             nonce: to_hex(&whole.nonce.0),
             format: whole.body.format.clone(),
             text: text.map(str::to_owned),
@@ -110,6 +130,7 @@ impl EntryLine {
         envelope.answers = self.answers;
         envelope.slot = self.slot;
         envelope.target = self.target.as_deref().map(parse_id).transpose()?;
+        envelope.masks = self.masks.iter().map(MaskLine::mask).collect::<Result<_, _>>()?;
         let body = Body::new(self.format, bytes);
         let draft = Draft::with(envelope, Nonce(nonce), body).under(parent).tokens(self.tokens);
         let found = draft.id_under(parent);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use treering_tree::context::{Form, Source};
 use treering_tree::{Context, Id, Kind, Message, Part, Role, Stored};
 
-use crate::message::{message, plain_text};
+use crate::message::{masked, message, plain_text};
 
 /// The messages of a context or a path.
 #[derive(Clone, Debug)]
@@ -53,6 +53,7 @@ impl Transcript {
             line.copied = matches!(item.source, Source::Pin | Source::Kept);
             line.shows = match (line.shows, &item.form) {
                 (_, Form::Interrupted { call }) => Shows::Interrupted(call.clone()),
+                (Shows::Message(_), Form::Masked { .. }) => Shows::Message(masked(item)),
                 (Shows::Message(said), Form::LateResult) => Shows::Note(said),
                 (Shows::Message(said), _) if item.source == Source::Summary => {
                     Shows::Summary(plain_text(&said))
