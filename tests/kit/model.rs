@@ -148,7 +148,14 @@ impl Model {
         }
         let mut line =
             self.lines.get(&change.session).cloned().unwrap_or_else(|| self.new_line(change));
-        let (ids, added) = self.append(change, &line)?;
+        let appended = self.append(change, &line);
+        if appended.is_err() {
+            // A lost swap says more than what does not fit where the branch is by now.
+            for wanted in &change.moves {
+                self.expected(wanted, &line)?;
+            }
+        }
+        let (ids, added) = appended?;
         if added == 0
             && !ids.is_empty()
             && ids.iter().all(|id| self.node(id).session == change.session)
@@ -275,14 +282,30 @@ impl Model {
         Ok(id)
     }
 
-    fn moved(&self, wanted: &Move, line: &Line, ids: &[Id]) -> Result<HeadMove, ErrorKind> {
-        let branch = wanted.branch.clone().unwrap_or_else(|| line.active.clone());
-        let from = line.branches.get(&branch).copied();
+    /// Whether `mark` is on the path to `head`, and nothing between them changes what a cut does.
+    fn is_behind(&self, head: Id, mark: Id) -> bool {
+        let path = self.path(Some(head));
+        let changes = [Kind::Compaction, Kind::SystemPrompt, Kind::Pin, Kind::Unpin];
+        position(&path, &mark)
+            .is_some_and(|at| path[at + 1..].iter().all(|node| !changes.contains(&kind(node))))
+    }
+
+    fn expected(&self, wanted: &Move, line: &Line) -> Result<(), ErrorKind> {
+        let branch = wanted.branch.as_ref().unwrap_or(&line.active);
+        let from = line.branches.get(branch).copied().flatten();
         let expected = match wanted.expect {
             Expect::Any => true,
-            Expect::Head(id) => from.flatten() == Some(id),
-            Expect::Empty => from.flatten().is_none(),
+            Expect::Head(id) => from == Some(id),
+            Expect::Behind(id) => from.is_some_and(|head| self.is_behind(head, id)),
+            Expect::Empty => from.is_none(),
         };
+        if expected { Ok(()) } else { Err(ErrorKind::Conflict) }
+    }
+
+    fn moved(&self, wanted: &Move, line: &Line, ids: &[Id]) -> Result<HeadMove, ErrorKind> {
+        self.expected(wanted, line)?;
+        let branch = wanted.branch.clone().unwrap_or_else(|| line.active.clone());
+        let from = line.branches.get(&branch).copied();
         let to = match wanted.to {
             To::Last => ids.last().copied(),
             To::Entry(id) => Some(id),
@@ -290,7 +313,6 @@ impl Model {
         };
         let exists = wanted.to != To::Removed;
         match to {
-            _ if !expected => Err(ErrorKind::Conflict),
             Some(id) if !self.by_id.contains_key(&id) => Err(ErrorKind::NotFound),
             _ => Ok(HeadMove { branch, existed: from.is_some(), exists, from: from.flatten(), to }),
         }

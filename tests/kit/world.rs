@@ -162,7 +162,8 @@ fn expectation(model: &Model, session: &str, rng: &mut Rng) -> Expect {
     match (rng.below(8), model.head(session)) {
         (0, _) => Expect::Head(some_id(model, session, rng)),
         (1, _) => Expect::Empty,
-        (2..=4, Some(head)) => Expect::Head(head),
+        (2, Some(_)) => Expect::Behind(some_id(model, session, rng)),
+        (3..=4, Some(head)) => Expect::Head(head),
         _ => Expect::Any,
     }
 }

@@ -38,6 +38,7 @@ where
     ancestors_are_found(empty().await).await;
     a_compaction_replaces_what_it_covers(empty().await).await;
     a_compaction_masks_what_it_keeps(empty().await).await;
+    who_lands_behind_a_head_may_come_late(empty().await).await;
     listings_page(empty().await).await;
     a_memo_guards_a_change(empty().await).await;
     an_erased_body_is_gone_and_its_id_stays(empty().await).await;
@@ -366,6 +367,35 @@ async fn a_compaction_masks_what_it_keeps(store: Arc<dyn Store>) {
     assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
     append(&one, compaction(&[]).target(ids[3])).await;
     assert!(one.context().await.unwrap().items.iter().all(|item| !item.is_masked()));
+    clean(&store).await;
+}
+
+async fn who_lands_behind_a_head_may_come_late(store: Arc<dyn Store>) {
+    let one = session(&store, "one");
+    let ids = talk(&one, 3).await;
+    let behind = |id: Id| Expect::Behind(id);
+    append(&one, said(&one, Kind::Note, "meanwhile")).await;
+    let landing = || one.draft(Kind::Compaction, Body::new("text", "sum")).target(ids[2]);
+    one.append(landing(), behind(ids[5])).await.unwrap();
+    let above = one.replay().await.unwrap().collect().await.unwrap();
+    assert_eq!(above.len(), 8, "behind what came meanwhile");
+    // What changes what a compaction does is in between by now, or the head is elsewhere.
+    for moved in [Some(ids[5]), Some(ids[4]), None] {
+        if moved != Some(ids[5]) {
+            one.rewind(moved, Expect::Any).await.unwrap();
+        }
+        let lost = one.append(landing(), behind(ids[5])).await.unwrap_err();
+        assert!(matches!(lost, Error::HeadMoved { .. }), "{lost}");
+    }
+    for between in [
+        one.draft(Kind::Pin, Body::new("text", "")).target(ids[0]),
+        said(&one, Kind::SystemPrompt, "be brief").slot("main"),
+    ] {
+        one.rewind(Some(ids[5]), Expect::Any).await.unwrap();
+        append(&one, between).await;
+        let lost = one.append(landing(), behind(ids[5])).await.unwrap_err();
+        assert_eq!(lost.kind(), ErrorKind::Conflict, "{lost}");
+    }
     clean(&store).await;
 }
 

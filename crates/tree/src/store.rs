@@ -263,6 +263,9 @@ pub enum Expect {
     Any,
     /// Its head is this entry.
     Head(Id),
+    /// Its head is this entry, or behind it with no compaction, pin or prompt between them: a
+    /// compaction that was made for that head does the same at this one.
+    Behind(Id),
     /// It has no entry, or is not there at all.
     Empty,
 }

@@ -12,7 +12,7 @@ use super::overlay::{New, Overlay};
 use super::sessions::Sessions;
 use super::shrink;
 use super::tables::{Counters, SessionRow, WriteTables, memo_key};
-use crate::ancestry::Places;
+use crate::ancestry::{self, Places};
 use crate::derive::{self, Above, Facts};
 use crate::encode;
 use crate::entry::{Draft, Parent};
@@ -233,7 +233,12 @@ impl Applier<'_, '_> {
             Some((_, _, head)) => *head,
             None => session.head,
         };
-        let (ids, retry) = self.entries(change, &session, base, &overlay)?;
+        let derived = self.entries(change, &session, base, &overlay);
+        if derived.is_err() {
+            // A lost swap says more than what does not fit where the branch is by now.
+            expected(change, &heads, &overlay)?;
+        }
+        let (ids, retry) = derived?;
         let moves = if retry { Vec::new() } else { moves(change, &heads, &ids, &overlay)? };
         if !retry {
             self.check_memos(change, &session, created)?;
@@ -530,6 +535,35 @@ impl Applier<'_, '_> {
 
 type Head = (String, bool, Option<Number>);
 
+/// Checks the expectations.
+fn expected(change: &Change, heads: &[Head], overlay: &Overlay<'_, '_>) -> Result<()> {
+    for (wanted, (branch, _, head)) in change.moves.iter().zip(heads) {
+        let from = overlay.id_of(*head)?;
+        let (as_expected, expected) = match wanted.expect {
+            Expect::Any => (true, None),
+            Expect::Head(id) => (from == Some(id), Some(id)),
+            Expect::Behind(id) => (is_behind(*head, &id, overlay)?, Some(id)),
+            Expect::Empty => (from.is_none(), None),
+        };
+        if !as_expected {
+            return Err(Error::HeadMoved {
+                session: change.session.clone(),
+                branch: branch.clone(),
+                expected: expected.map_or_else(|| "no entry".to_owned(), |id| id.to_string()),
+                actual: from,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn is_behind(head: Option<Number>, id: &Id, overlay: &Overlay<'_, '_>) -> Result<bool> {
+    let (Some(head), Some(mark)) = (head, overlay.find(id)?) else { return Ok(false) };
+    let head = overlay.place(head)?;
+    let same = (head.compaction, head.pins) == (mark.compaction, mark.pins);
+    Ok(same && ancestry::is_ancestor(overlay, &mark, &head)?)
+}
+
 /// Checks the expectations and says where each branch goes.
 fn moves(
     change: &Change,
@@ -537,28 +571,13 @@ fn moves(
     ids: &[Id],
     overlay: &Overlay<'_, '_>,
 ) -> Result<Vec<(HeadMove, Option<Number>)>> {
+    expected(change, heads, overlay)?;
     let mut moves: Vec<(HeadMove, Option<Number>)> = Vec::with_capacity(heads.len());
     for (wanted, (branch, existed, head)) in change.moves.iter().zip(heads) {
         if moves.iter().any(|(moved, _)| moved.branch == *branch) {
             return Err(Error::invalid("change", format!("branch {branch:?} moves twice")));
         }
         let from = overlay.id_of(*head)?;
-        let as_expected = match wanted.expect {
-            Expect::Any => true,
-            Expect::Head(id) => from == Some(id),
-            Expect::Empty => from.is_none(),
-        };
-        if !as_expected {
-            return Err(Error::HeadMoved {
-                session: change.session.clone(),
-                branch: branch.clone(),
-                expected: match wanted.expect {
-                    Expect::Head(id) => id.to_string(),
-                    _ => "no entry".to_owned(),
-                },
-                actual: from,
-            });
-        }
         let to = match wanted.to {
             To::Last => ids.last().copied(),
             To::Entry(id) => Some(id),
