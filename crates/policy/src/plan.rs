@@ -1,5 +1,7 @@
 //! Where to cut. A pure function of what stands in a context, never of the path behind it.
 
+use std::cmp::Reverse;
+
 use serde::Serialize;
 use treering_tree::{Kind, Place};
 
@@ -8,6 +10,8 @@ use crate::skip::SkipReason;
 
 /// The least a summary may be given to be worth asking for, in tokens.
 const SUMMARY_TOKENS_MIN: u64 = 16;
+/// The most a masked entry is reckoned to take, in tokens.
+const MASKED_TOKENS: u64 = 256;
 /// No index of a step, nor the end.
 const NOWHERE: usize = usize::MAX;
 
@@ -24,19 +28,31 @@ pub struct Step {
     pub may_be_first_kept: bool,
     /// Whether it stays verbatim in the context even where it is covered.
     pub pinned: bool,
+    /// Tokens that masking it saves, at the least; 0 where it cannot be masked or is masked already.
+    pub maskable: u64,
 }
 
 impl Step {
     /// The step of an entry under `parent`.
     pub fn new(place: &Place, parent: Option<&Place>, pinned: bool) -> Self {
         let tokens = if place.kind.has_place_in_context() { place.tokens } else { 0 };
+        let tokens = u64::from(tokens);
+        // What is hardly smaller is not worth a change of what the model saw.
+        let is_large = tokens >= 2 * MASKED_TOKENS && place.may_be_masked(parent);
         Self {
             kind: place.kind,
-            tokens: u64::from(tokens),
+            tokens,
             turn: place.turn,
             may_be_first_kept: place.may_be_first_kept(parent),
             pinned,
+            maskable: if is_large { tokens - MASKED_TOKENS } else { 0 },
         }
+    }
+
+    /// The step of an entry that is masked already, which saves so many tokens.
+    #[must_use]
+    pub fn masked(self, saved_tokens: u64) -> Self {
+        Self { tokens: self.tokens.saturating_sub(saved_tokens), maskable: 0, ..self }
     }
 
     /// Whether it is a message of the conversation: settings, prompts and compactions are none.
@@ -96,6 +112,8 @@ pub enum Plan {
         first_kept: usize,
         /// Whether the cut parts a turn, whose covered beginning is then part of the summary.
         splits_turn: bool,
+        /// Indexes of kept steps to mask, in order: none where what is kept fits without.
+        masks: Vec<usize>,
         /// What is kept.
         kept: u64,
         /// What is lifted.
@@ -110,19 +128,30 @@ pub enum Plan {
 /// Chooses the cut. O(steps).
 ///
 /// What the policy keeps gives a wanted place, its boundary a legal one. While the context is over the
-/// threshold, less is kept until the result fits under the policy's ceiling, inside a turn if need be.
-/// A cut always covers something; tool calls stay with their results; prompts and pins never move it.
+/// threshold and that leaves more than the policy's ceiling, large tool outputs and arguments of what is
+/// kept are masked; where that does not do, less is kept, inside a turn if need be. A cut always covers
+/// something; tool calls stay with their results; prompts and pins never move it and are never masked.
 pub fn plan(view: &View<'_>, policy: &Policy) -> Plan {
     let chooser = Chooser::new(view, policy);
     let over = policy.window > 0 && chooser.budget.is_over(view.tokens);
-    let mut at = chooser.by_policy(policy);
-    if over && at.is_none_or(|at| chooser.after(at) > chooser.budget.ceiling) {
-        at = chooser.shrunk(at).or(at);
-    }
-    match at {
-        Some(at) => chooser.checked(at, over),
+    let fits = |cut: &Cut| !over || chooser.after(cut.at) - cut.saved <= chooser.budget.ceiling;
+    let whole = |at: usize| Cut { at, masks: Vec::new(), saved: 0 };
+    let wanted = chooser.by_policy(policy);
+    let by_policy = wanted.map(whole).filter(fits);
+    let masked = || wanted.map(|at| chooser.masked(at)).filter(fits);
+    let shrunk = || if over { chooser.shrunk(wanted).or(wanted) } else { wanted };
+    match by_policy.or_else(masked).or_else(|| shrunk().map(whole)) {
+        Some(cut) if fits(&cut) => chooser.checked(cut, over),
+        Some(cut) => chooser.checked(chooser.masked(cut.at), over),
         None => Plan::Skip(chooser.why_none()),
     }
+}
+
+/// A cut and what is masked behind it.
+struct Cut {
+    at: usize,
+    masks: Vec<usize>,
+    saved: u64,
 }
 
 struct Chooser<'a> {
@@ -249,15 +278,37 @@ impl<'a> Chooser<'a> {
         self.lifted[at] + self.tails[at] + self.budget.summary()
     }
 
+    /// A cut there with so many masks that it leaves no more than the ceiling, or as little as it can:
+    /// tool outputs before arguments, the largest first.
+    fn masked(&self, at: usize) -> Cut {
+        let steps = self.view.steps;
+        let maskable = |index: &usize| steps[*index].maskable > 0 && !steps[*index].pinned;
+        let mut largest: Vec<usize> = (at..steps.len()).filter(maskable).collect();
+        largest.sort_by_key(|index| {
+            let step = &steps[*index];
+            (step.kind != Kind::ToolResult, Reverse(step.maskable))
+        });
+        let mut cut = Cut { at, masks: Vec::new(), saved: 0 };
+        for index in largest {
+            if self.after(at) - cut.saved <= self.budget.ceiling {
+                break;
+            }
+            cut.saved += steps[index].maskable;
+            cut.masks.push(index);
+        }
+        cut.masks.sort_unstable();
+        cut
+    }
+
     /// The plan of a cut, unless the arithmetic says that it cannot help.
-    fn checked(&self, at: usize, over: bool) -> Plan {
-        let (kept, lifted) = (self.tails[at], self.lifted[at]);
+    fn checked(&self, Cut { at, masks, saved }: Cut, over: bool) -> Plan {
+        let (kept, lifted) = (self.tails[at] - saved, self.lifted[at]);
         let before = self.view.tokens;
         let Budget { threshold, emergency, .. } = self.budget;
         let required = required_gain(before, self.view.forced);
         let room = before.saturating_sub(required).saturating_sub(kept + lifted);
         let summary = self.budget.summary().min(room);
-        if over && !self.view.forced && self.after(at) > emergency {
+        if over && !self.view.forced && self.after(at) - saved > emergency {
             let overhead = lifted + self.budget.summary();
             return Plan::Skip(SkipReason::Unreachable { overhead, kept, threshold, emergency });
         }
@@ -268,6 +319,7 @@ impl<'a> Chooser<'a> {
         let step = self.view.steps.get(at);
         Plan::Cut {
             first_kept: at,
+            masks,
             splits_turn: step.is_some_and(|step| step.kind != Kind::User && step.turn > 0),
             kept,
             lifted,

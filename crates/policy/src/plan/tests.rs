@@ -2,7 +2,8 @@
 //!
 //! `u10 a10 t10`: entries of kind and tokens. u user, a assistant, t tool result, b and c notes, s branch
 //! summary, m record, K compaction, p system prompt (pinned), P superseded system prompt; `*` after the
-//! tokens pins. `a10>` leaves a call open, which the next t answers.
+//! tokens pins. `a10>` leaves a call open, which the next t answers. What is behind a `/` can be masked: `t900/800`
+//! saves 800.
 
 use super::*;
 use crate::preset::Preset;
@@ -37,6 +38,9 @@ fn script(line: &str) -> Script {
             turn,
             may_be_first_kept: kind == Kind::User || !open,
             pinned: letter == "p" || word.ends_with('*'),
+            maskable: word
+                .split_once('/')
+                .map_or(0, |(_, saved)| saved.trim_end_matches(['>', '*']).parse().unwrap()),
         });
         open = kind != Kind::User && answered || word.ends_with('>');
     }
@@ -234,13 +238,43 @@ fn while_over_the_threshold_less_is_kept_until_it_fits() {
     let policy = Policy { window: 20_000, ..Policy::default() };
     let line = format!("u100{}", " a1000 t1000".repeat(9));
     let planned = plan(&script(&line).view(false), &policy);
-    let Plan::Cut { first_kept, splits_turn, kept, lifted, summary } = planned else {
+    let Plan::Cut { first_kept, splits_turn, kept, lifted, summary, .. } = planned else {
         panic!("{planned:?}")
     };
     assert!(splits_turn && kept + lifted + summary <= policy.budget().ceiling);
     assert_eq!(first_kept, 11, "no more is covered than must be");
     // The same asked for under the threshold: the turn is kept.
     assert_eq!(cut("u100 a1000 t1000 a1000 t1000", &policy), None);
+}
+
+#[test]
+fn what_is_kept_is_masked_before_a_turn_is_split_and_only_as_much_as_must_be() {
+    // Over 9,000; what a cut may leave, too.
+    let policy = Policy {
+        keep_recent_turns: Some(2),
+        reserve: Some(1_000),
+        ceiling: crate::Share::new(1, 1),
+        ..keeping(Preset::Nexus, Some(2), u64::MAX)
+    };
+    let policy = Policy { window: 10_000, keep_recent_tokens: None, ..policy };
+    let masked = |line: &str| match plan(&script(line).view(false), &policy) {
+        Plan::Cut { first_kept, masks, kept, .. } => (first_kept, masks, kept),
+        Plan::Skip(reason) => panic!("{line}: {reason}"),
+    };
+    // The largest output alone, though an older one and arguments are there.
+    let line = "u50 u50 a900/800> t2000/1900 u50 a50> t7000/6900";
+    assert_eq!(masked(line), (1, vec![6], 10_050 - 6_900));
+    // Outputs first, then arguments.
+    let line = "u50 u50 a9500/9400> t2000/1900 u50 a50> t7000/6900";
+    assert_eq!(masked(line), (1, vec![2, 3, 6], 18_650 - 18_200));
+    // Pinned output is not masked: a turn is split instead.
+    let line = "u50 u50 a5000 a50> t4500/4000* a50 u50";
+    assert_eq!(masked(line), (3, vec![], 4_650));
+    // Where it does not do, less is kept, and masked there.
+    let line = "u50 u50 a9000 u50 a50> t9500/9000";
+    assert_eq!(masked(line), (4, vec![5], 550));
+    // Nothing is masked where what is kept fits.
+    assert_eq!(masked("u9000 u50 a50> t2000/1900 u50"), (1, vec![], 2_150));
 }
 
 #[test]
