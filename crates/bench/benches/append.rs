@@ -1,7 +1,10 @@
 //! Durable appends with 1, 8, 64 and 512 writers in a closed loop, each with a session of its own,
 //! against peers behind the same kind of queue: one thread takes all that gathered, commits, answers.
 //!
-//! `cargo bench --bench append -- [PREFILL] [BODY_BYTES] [MILLISECONDS] [ENGINE]`
+//! `cargo bench --bench append -- [prefill=N] [bytes=N|mix] [ms=N] [rounds=N] [writers=N] [engine=TEXT]`
+//!
+//! Beside the rate of each engine it prints what this process wrote to files for each append: all
+//! engines but one stand idle meanwhile.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +12,7 @@
     reason = "a benchmark stops where it fails and prints"
 )]
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -16,34 +20,52 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use treering_bench::peers::{Item, Log, Peer, Sqlite};
-use treering_bench::{body, compare, grow, options, store};
+use treering_bench::{Sizes, compare, grow, options, store, written_bytes};
 use treering_tree::{Body, Durability, Expect, Kind, Session, Sources, Store};
 
-const WRITERS: [u64; 4] = [1, 8, 64, 512];
-const ROUNDS: usize = 5;
 const GROUP: usize = 512;
 
+/// What is asked for on the command line, as `name=value`.
+struct Asked(Vec<String>);
+
+impl Asked {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    fn number(&self, name: &str, default: u64) -> u64 {
+        self.text(name).map_or(default, |text| text.parse().unwrap())
+    }
+}
+
 fn main() {
-    let mut numbers = std::env::args().skip(1).filter_map(|arg| arg.parse::<u64>().ok());
-    let prefill = numbers.next().unwrap_or(0);
-    let bytes = usize::try_from(numbers.next().unwrap_or(1_000)).unwrap();
-    let span = Duration::from_millis(numbers.next().unwrap_or(400));
-    let only = std::env::args().skip(1).find(|arg| arg.starts_with(char::is_alphabetic));
+    let asked = Asked(std::env::args().skip(1).collect());
+    let prefill = asked.number("prefill", 0);
+    let sizes = Sizes::of(asked.text("bytes").unwrap_or("1000"));
+    let span = Duration::from_millis(asked.number("ms", 400));
+    let rounds = usize::try_from(asked.number("rounds", 5)).unwrap();
+    let counts = asked.text("writers").map_or(vec![1, 8, 64, 512], |n| vec![n.parse().unwrap()]);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut engines = engines(&runtime, &folder, prefill, bytes);
-    engines.retain(|(name, _)| only.as_ref().is_none_or(|only| name.contains(only.as_str())));
-    for writers in WRITERS {
+    let wanted = |name: &str| asked.text("engine").is_none_or(|only| name.contains(only));
+    let mut engines = engines(&runtime, &folder, prefill, sizes, &wanted);
+    for writers in counts {
+        let written: Vec<Cell<(u64, u64)>> = vec![Cell::default(); engines.len()];
         let mut rows: Vec<(String, Box<dyn FnMut() -> f64 + '_>)> = Vec::new();
-        for (name, engine) in &mut engines {
+        for ((name, engine), written) in engines.iter_mut().zip(&written) {
             let runtime = &runtime;
             rows.push((
                 name.clone(),
-                Box::new(move || rate(runtime, engine, writers, bytes, span)),
+                Box::new(move || rate(runtime, engine, writers, sizes, span, written)),
             ));
         }
-        let title = format!("{writers} writers, {bytes} bytes, store of {prefill} entries");
-        compare(&title, "1/s", ROUNDS, &mut rows);
+        let title = format!("{writers} writers, {sizes:?}, store of {prefill} entries");
+        compare(&title, "1/s", rounds, &mut rows);
+        println!("  bytes written for each append:");
+        for ((name, _), written) in rows.iter().zip(&written) {
+            let (appends, bytes) = written.get();
+            println!("  {name:<44} {:>12}", bytes / appends.max(1));
+        }
     }
 }
 
@@ -62,20 +84,21 @@ fn engines(
     runtime: &tokio::runtime::Runtime,
     folder: &tempfile::TempDir,
     prefill: u64,
-    bytes: usize,
+    sizes: Sizes,
+    wanted: &dyn Fn(&str) -> bool,
 ) -> Vec<(String, Engine)> {
     let tree = |name: &str, durability| {
         let store = store(folder, name, options().durability(durability));
         for session in 0..prefill.div_ceil(3_000) {
             let session =
                 Session::new(Arc::clone(&store), format!("old {session}"), Sources::fixed(session));
-            grow(runtime, &session, 3_000, bytes);
+            grow(runtime, &session, 3_000, sizes);
         }
         Engine::Tree { store, next: AtomicU64::new(0) }
     };
     let peer = |mut peer: Box<dyn Peer>| {
         for start in (0..prefill).step_by(5_000) {
-            let item = |n| Item { session: n / 3_000, body: body(n, bytes) };
+            let item = |n| Item { session: n / 3_000, body: sizes.body(n) };
             peer.commit(&(start..start + 5_000).map(item).collect::<Vec<_>>());
         }
         let (queue, waiting) = mpsc::channel();
@@ -83,20 +106,18 @@ fn engines(
         Engine::Peer { queue: Some(queue), thread: Some(thread) }
     };
     let path = |name: &str| folder.path().join(name);
-    vec![
-        (
-            "SQLite WAL FULL, UNIQUE(hash)".to_owned(),
-            peer(Box::new(Sqlite::new(&path("a.sqlite"), true))),
-        ),
-        (
-            "SQLite WAL FULL, no hash index".to_owned(),
-            peer(Box::new(Sqlite::new(&path("b.sqlite"), false))),
-        ),
-        ("pre-zeroed log, fdatasync".to_owned(), peer(Box::new(Log::zeroed(&path("log"))))),
-        ("JSON lines, fdatasync".to_owned(), peer(Box::new(Log::json_lines(&path("jsonl"))))),
-        ("treering".to_owned(), tree("two-phase.redb", Durability::TwoPhase)),
-        ("treering, relaxed".to_owned(), tree("relaxed.redb", Durability::Relaxed)),
-    ]
+    let all: [(&str, &dyn Fn() -> Engine); 6] = [
+        ("SQLite WAL FULL, UNIQUE(hash)", &|| peer(Box::new(Sqlite::new(&path("a.sqlite"), true)))),
+        ("SQLite WAL FULL, no hash index", &|| {
+            peer(Box::new(Sqlite::new(&path("b.sqlite"), false)))
+        }),
+        ("pre-zeroed log, fdatasync", &|| peer(Box::new(Log::zeroed(&path("log"))))),
+        ("JSON lines, fdatasync", &|| peer(Box::new(Log::json_lines(&path("jsonl"))))),
+        ("treering", &|| tree("two-phase.redb", Durability::TwoPhase)),
+        ("treering, relaxed", &|| tree("relaxed.redb", Durability::Relaxed)),
+    ];
+    let wanted = all.iter().filter(|(name, _)| wanted(name));
+    wanted.map(|(name, make)| ((*name).to_owned(), make())).collect()
 }
 
 /// One thread commits what gathered, as the store's own writer does.
@@ -116,9 +137,11 @@ fn rate(
     runtime: &tokio::runtime::Runtime,
     engine: &mut Engine,
     writers: u64,
-    bytes: usize,
+    sizes: Sizes,
     span: Duration,
+    written: &Cell<(u64, u64)>,
 ) -> f64 {
+    let written_before = written_bytes();
     let stop = Arc::new(AtomicBool::new(false));
     let start = Instant::now();
     let tasks: Vec<_> = (0..writers)
@@ -128,26 +151,28 @@ fn rate(
                 let seed = next.fetch_add(1, Ordering::Relaxed) + 1_000_000;
                 let session =
                     Session::new(Arc::clone(store), format!("{writer}"), Sources::fixed(seed));
-                runtime.spawn(append_to_tree(session, writer, bytes, Arc::clone(&stop)))
+                runtime.spawn(append_to_tree(session, writer, sizes, Arc::clone(&stop)))
             }
             Engine::Peer { queue, .. } => {
                 let queue = queue.clone().unwrap();
-                runtime.spawn(append_to_peer(queue, writer, bytes, Arc::clone(&stop)))
+                runtime.spawn(append_to_peer(queue, writer, sizes, Arc::clone(&stop)))
             }
         })
         .collect();
     std::thread::sleep(span);
     stop.store(true, Ordering::Relaxed);
     let done: u64 = tasks.into_iter().map(|task| runtime.block_on(task).unwrap()).sum();
+    let (appends, bytes) = written.get();
+    written.set((appends + done, bytes + written_bytes() - written_before));
     #[allow(clippy::cast_precision_loss, reason = "a rate")]
     let rate = done as f64 / start.elapsed().as_secs_f64();
     rate
 }
 
-async fn append_to_tree(session: Session, writer: u64, bytes: usize, stop: Arc<AtomicBool>) -> u64 {
+async fn append_to_tree(session: Session, writer: u64, sizes: Sizes, stop: Arc<AtomicBool>) -> u64 {
     let mut done = 0;
     while !stop.load(Ordering::Relaxed) {
-        let draft = session.draft(Kind::User, Body::new("text", body(writer << 32 | done, bytes)));
+        let draft = session.draft(Kind::User, Body::new("text", sizes.body(writer << 32 | done)));
         session.append(draft.tokens(100), Expect::Any).await.unwrap();
         done += 1;
     }
@@ -157,13 +182,13 @@ async fn append_to_tree(session: Session, writer: u64, bytes: usize, stop: Arc<A
 async fn append_to_peer(
     queue: mpsc::Sender<(Item, oneshot::Sender<()>)>,
     writer: u64,
-    bytes: usize,
+    sizes: Sizes,
     stop: Arc<AtomicBool>,
 ) -> u64 {
     static UNIQUE: AtomicU64 = AtomicU64::new(1 << 40);
     let mut done = 0;
     while !stop.load(Ordering::Relaxed) {
-        let body = body(UNIQUE.fetch_add(1, Ordering::Relaxed), bytes);
+        let body = sizes.body(UNIQUE.fetch_add(1, Ordering::Relaxed));
         let (answer, answered) = oneshot::channel();
         queue.send((Item { session: writer, body }, answer)).unwrap();
         answered.await.unwrap();

@@ -19,15 +19,56 @@ use treering_tree::{
 };
 
 /// A body of `bytes` pseudo-random letters: it neither repeats nor compresses like a text of one word.
+/// Cheap to make, eight letters to a step: an engine is measured, not this.
 pub fn body(seed: u64, bytes: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let letter = |_| {
+    let mut body = Vec::with_capacity(bytes + 8);
+    while body.len() < bytes {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        b' ' + u8::try_from(state % 95).unwrap()
-    };
-    (0..bytes).map(letter).collect()
+        // 64 letters from '0' on.
+        let letters = (state & 0x3f3f_3f3f_3f3f_3f3f) + 0x3030_3030_3030_3030;
+        body.extend(letters.to_le_bytes());
+    }
+    body.truncate(bytes);
+    body
+}
+
+/// How large bodies are.
+#[derive(Clone, Copy, Debug)]
+pub enum Sizes {
+    /// All of so many bytes.
+    Bytes(usize),
+    /// As in a coding agent's sessions: many short ones, few long.
+    Mixed,
+}
+
+impl Sizes {
+    /// Of `mix` or a number.
+    pub fn of(text: &str) -> Self {
+        if text == "mix" { Self::Mixed } else { Self::Bytes(text.parse().unwrap()) }
+    }
+
+    /// The `seed`th body.
+    pub fn body(self, seed: u64) -> Vec<u8> {
+        const MIXED: [usize; 8] = [120, 4_000, 200, 300, 1_500, 600, 900, 12_000];
+        let mixed = || MIXED[usize::try_from(seed % 8).unwrap()];
+        body(seed, if let Self::Bytes(bytes) = self { bytes } else { mixed() })
+    }
+}
+
+impl From<usize> for Sizes {
+    fn from(bytes: usize) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+/// Bytes this process has given to files so far; 0 where the system does not count them.
+pub fn written_bytes() -> u64 {
+    let counts = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = counts.lines().find_map(|line| line.strip_prefix("wchar: "));
+    line.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
 }
 
 /// A store in a new file of `folder`.
@@ -45,15 +86,16 @@ pub fn grow(
     runtime: &tokio::runtime::Runtime,
     session: &Session,
     entries: Number,
-    bytes: usize,
+    sizes: impl Into<Sizes>,
 ) -> Vec<Id> {
+    let sizes = sizes.into();
     let kinds = [Kind::User, Kind::Assistant, Kind::Note, Kind::Assistant];
     let mut ids = Vec::new();
     for start in (0..entries).step_by(5_000) {
         let drafts: Vec<Draft> = (start..entries.min(start + 5_000))
             .map(|n| {
                 let kind = kinds[usize::try_from(n % 4).unwrap()];
-                session.draft(kind, Body::new("text", body(n, bytes))).tokens(100)
+                session.draft(kind, Body::new("text", sizes.body(n))).tokens(100)
             })
             .collect();
         ids.extend(runtime.block_on(session.append_all(drafts, Expect::Any)).unwrap().ids);

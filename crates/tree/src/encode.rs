@@ -11,9 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::entry::{
-    Body, Commitment, Content, Entry, Envelope, Kind, Mask, Nonce, Sealed, Whole,
-};
+use crate::entry::{Body, Commitment, Content, Entry, Envelope, Kind, Mask, Nonce, Sealed, Whole};
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::limits;

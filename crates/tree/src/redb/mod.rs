@@ -72,6 +72,8 @@ pub use redb::{BackendError, StorageBackend};
 
 /// Changes that may wait for the writer; further callers wait for a place.
 const QUEUE_CHANGES: usize = 10_000;
+/// How long the writer waits for callers it has just answered, while others wait: a fraction of a commit.
+const GATHER: Duration = Duration::from_micros(200);
 
 /// What an acknowledged append survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -354,7 +356,7 @@ impl RedbStore {
         let (open, counters, merging) = Open::new(&place, &options)?;
         let secret = open.identity.secret;
         let state = RwLock::new(State::Open(Arc::new(open)));
-        let shared = Arc::new(Shared { place, options, queue: Queue::new(), state });
+        let shared = Arc::new(Shared { place, options, queue: Queue::new(GATHER), state });
         let writer = Writer {
             shared: Arc::clone(&shared),
             counters,

@@ -1,5 +1,10 @@
 //! The queue between callers and the one writer: many put, one takes all that has gathered while the
-//! last group was committed. No timer makes anybody wait.
+//! last group was committed.
+//!
+//! Callers that were just answered often come back at once. A writer that did not wait for them would
+//! commit two half groups in turn, for ever: it lets those come back that it has reason to expect, for a
+//! moment that is short beside a commit. A lone caller is never made to wait, and who stays away is
+//! waited for once.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -32,18 +37,27 @@ pub(super) struct Weight {
 struct State<T> {
     waiting: VecDeque<(Weight, T)>,
     closed: bool,
+    /// How many wake the writer, where it sleeps: each wakeup costs the caller a system call.
+    wakes: Option<usize>,
+    /// Items in the last batch.
+    taken: usize,
+    /// Items that are likely to gather.
+    expected: usize,
 }
 
 /// An unbounded queue; what bounds it is the permit each item carries.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     arrived: Condvar,
+    /// How long callers that may come back are waited for.
+    gather: Duration,
 }
 
 impl<T> Queue<T> {
-    pub(super) fn new() -> Self {
-        let state = State { waiting: VecDeque::new(), closed: false };
-        Self { state: Mutex::new(state), arrived: Condvar::new() }
+    pub(super) fn new(gather: Duration) -> Self {
+        let waiting = VecDeque::new();
+        let state = State { waiting, closed: false, wakes: None, taken: 0, expected: 0 };
+        Self { state: Mutex::new(state), arrived: Condvar::new(), gather }
     }
 
     /// Puts an item at the end, or hands it back where the queue is closed.
@@ -53,8 +67,19 @@ impl<T> Queue<T> {
             return Err(item);
         }
         state.waiting.push_back((weight, item));
-        self.arrived.notify_one();
+        if state.wakes.is_some_and(|enough| state.waiting.len() >= enough) {
+            state.wakes = None;
+            drop(state);
+            self.arrived.notify_one();
+        }
         Ok(())
+    }
+
+    /// Called before the last batch is answered: those in it, and those that came meanwhile, are all the
+    /// callers there are.
+    pub(super) fn answering(&self) {
+        let mut state = self.lock();
+        state.expected = state.taken + state.waiting.len();
     }
 
     /// Nothing more goes in; what waits is still taken.
@@ -70,22 +95,13 @@ impl<T> Queue<T> {
 
     /// Waits for something; with `patience`, at most that long.
     pub(super) fn take(&self, caps: Caps, patience: Option<Duration>) -> Taken<T> {
-        let mut state = self.lock();
-        while state.waiting.is_empty() {
-            if state.closed {
-                return Taken::Closed;
-            }
-            state = match patience {
-                None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(patience) => {
-                    let waited = self.arrived.wait_timeout(state, patience);
-                    let (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-                    if timeout.timed_out() && state.waiting.is_empty() && !state.closed {
-                        return Taken::Idle;
-                    }
-                    state
-                }
-            };
+        let mut state = self.wait(self.lock(), 1, patience);
+        if state.waiting.is_empty() {
+            return if state.closed { Taken::Closed } else { Taken::Idle };
+        }
+        let expected = state.expected.min(caps.entries);
+        if state.waiting.len() < expected {
+            state = self.wait(state, expected, Some(self.gather));
         }
         let mut batch = Vec::new();
         let (mut entries, mut bytes) = (0_usize, 0_usize);
@@ -97,10 +113,88 @@ impl<T> Queue<T> {
             }
             batch.extend(state.waiting.pop_front().map(|(_, item)| item));
         }
+        (state.taken, state.expected) = (batch.len(), 0);
         Taken::Batch(batch)
+    }
+
+    /// Sleeps until so many wait, the queue is closed, or patience ends.
+    fn wait<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State<T>>,
+        enough: usize,
+        patience: Option<Duration>,
+    ) -> MutexGuard<'s, State<T>> {
+        while state.waiting.len() < enough && !state.closed {
+            state.wakes = Some(enough);
+            state = match patience {
+                None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(patience) => {
+                    let waited = self.arrived.wait_timeout(state, patience);
+                    let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                    if timeout.timed_out() {
+                        state.wakes = None;
+                        return state;
+                    }
+                    state
+                }
+            };
+        }
+        state.wakes = None;
+        state
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAPS: Caps = Caps { entries: 10, bytes: 10 };
+    const LIGHT: Weight = Weight { entries: 1, bytes: 1 };
+
+    fn batch(queue: &Queue<u32>) -> Vec<u32> {
+        let Taken::Batch(batch) = queue.take(CAPS, None) else { panic!("a batch") };
+        batch
+    }
+
+    /// A queue that expects three callers: two were answered, and one waits.
+    fn expecting_three(gather: Duration) -> Queue<u32> {
+        let queue = Queue::new(gather);
+        queue.put(LIGHT, 1).unwrap();
+        queue.put(LIGHT, 2).unwrap();
+        assert_eq!(batch(&queue), [1, 2]);
+        queue.put(LIGHT, 3).unwrap();
+        queue.answering();
+        queue
+    }
+
+    #[test]
+    fn those_just_answered_are_waited_for() {
+        let queue = expecting_three(Duration::from_secs(600));
+        std::thread::scope(|scope| {
+            scope.spawn(|| [4, 5].map(|item| queue.put(LIGHT, item).unwrap()));
+            assert_eq!(batch(&queue), [3, 4, 5]);
+        });
+    }
+
+    #[test]
+    fn who_stays_away_is_waited_for_once_and_a_lone_caller_never() {
+        let queue = expecting_three(Duration::ZERO);
+        assert_eq!(batch(&queue), [3]);
+        queue.answering();
+        let queue = Queue { gather: Duration::from_secs(600), ..queue };
+        queue.put(LIGHT, 4).unwrap();
+        assert_eq!(batch(&queue), [4]);
+    }
+
+    #[test]
+    fn a_closed_queue_waits_for_nobody() {
+        let queue = expecting_three(Duration::from_secs(600));
+        queue.close();
+        assert_eq!(batch(&queue), [3]);
+        assert!(matches!(queue.take(CAPS, None), Taken::Closed));
     }
 }

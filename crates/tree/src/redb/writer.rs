@@ -79,6 +79,7 @@ impl Writer {
             }
         }
         let outcome = self.commit_group(changes.iter().map(|(change, ..)| &**change));
+        self.shared.queue.answering();
         match outcome {
             Ok(answers) => {
                 for ((_, caller, _), answer) in changes.into_iter().zip(answers) {
