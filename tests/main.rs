@@ -41,6 +41,8 @@ mod prefix;
 mod rot;
 /// Real sessions of other tools through the command line.
 mod samples;
+/// Every schedule of the core of group commit.
+mod schedules;
 /// An encrypted store at the command line.
 mod sealed;
 /// Rules of the house that no compiler checks.

@@ -14,11 +14,14 @@ mod cursor;
 mod erase;
 mod fault;
 mod file;
+mod group;
 mod index;
 mod keyring;
 mod leaf;
 mod overlay;
 mod queue;
+#[cfg(test)]
+mod queue_tests;
 mod recover;
 mod restore;
 mod rewrite;
@@ -27,6 +30,7 @@ mod scrub;
 mod sessions;
 mod shrink;
 mod snapshot;
+mod sync;
 mod tables;
 mod writer;
 

@@ -5,10 +5,13 @@
 //! commit two half groups in turn, for ever: it lets those come back that it has reason to expect, for a
 //! moment that is short beside a commit. A lone caller is never made to wait, and who stays away is
 //! waited for once.
+//!
+//! A test compiles this file anew over other locks and runs its schedules: nothing but `super::sync` is waited on.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use super::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What the writer gets.
 pub(super) enum Taken<T> {
@@ -145,56 +148,5 @@ impl<T> Queue<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CAPS: Caps = Caps { entries: 10, bytes: 10 };
-    const LIGHT: Weight = Weight { entries: 1, bytes: 1 };
-
-    fn batch(queue: &Queue<u32>) -> Vec<u32> {
-        let Taken::Batch(batch) = queue.take(CAPS, None) else { panic!("a batch") };
-        batch
-    }
-
-    /// A queue that expects three callers: two were answered, and one waits.
-    fn expecting_three(gather: Duration) -> Queue<u32> {
-        let queue = Queue::new(gather);
-        queue.put(LIGHT, 1).unwrap();
-        queue.put(LIGHT, 2).unwrap();
-        assert_eq!(batch(&queue), [1, 2]);
-        queue.put(LIGHT, 3).unwrap();
-        queue.answering();
-        queue
-    }
-
-    #[test]
-    fn those_just_answered_are_waited_for() {
-        let queue = expecting_three(Duration::from_secs(600));
-        std::thread::scope(|scope| {
-            scope.spawn(|| [4, 5].map(|item| queue.put(LIGHT, item).unwrap()));
-            assert_eq!(batch(&queue), [3, 4, 5]);
-        });
-    }
-
-    #[test]
-    fn who_stays_away_is_waited_for_once_and_a_lone_caller_never() {
-        let queue = expecting_three(Duration::ZERO);
-        assert_eq!(batch(&queue), [3]);
-        queue.answering();
-        let queue = Queue { gather: Duration::from_secs(600), ..queue };
-        queue.put(LIGHT, 4).unwrap();
-        assert_eq!(batch(&queue), [4]);
-    }
-
-    #[test]
-    fn a_closed_queue_waits_for_nobody() {
-        let queue = expecting_three(Duration::from_secs(600));
-        queue.close();
-        assert_eq!(batch(&queue), [3]);
-        assert!(matches!(queue.take(CAPS, None), Taken::Closed));
     }
 }

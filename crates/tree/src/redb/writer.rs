@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apply::{Applier, Prepared};
 use super::fault::{guarded, is_damage};
+use super::group::{self, Caller, Committer};
 use super::index::Merging;
 use super::queue::{Caps, Taken};
 use super::sessions::Sessions;
@@ -67,35 +68,20 @@ impl Writer {
     }
 
     fn serve(&mut self, requests: Vec<Request>) {
-        let mut changes = Vec::with_capacity(requests.len());
+        let (mut changes, mut callers) = (Vec::new(), Vec::new());
         let (mut checkpoints, mut scrubs) = (Vec::new(), Vec::new());
         for request in requests {
             match request {
                 Request::Commit { change, answer, permit } => {
-                    changes.push((change, answer, permit));
+                    changes.push(change);
+                    callers.push((answer, permit));
                 }
                 Request::Checkpoint(answer) => checkpoints.push(answer),
                 Request::Scrubbed(scrubbed, answer) => scrubs.push((scrubbed, answer)),
             }
         }
-        let outcome = self.commit_group(changes.iter().map(|(change, ..)| &**change));
-        self.shared.queue.answering();
-        match outcome {
-            Ok(answers) => {
-                for ((_, caller, _), answer) in changes.into_iter().zip(answers) {
-                    // A caller that went away loses its answer, not its entry.
-                    let _ = caller.send(answer);
-                }
-            }
-            Err(error) => {
-                tracing::error!(kind = ?error.kind(), "commit failed");
-                // Before the answers: a caller that reads after its error then sees what became of it.
-                self.reopen(&error);
-                for (_, caller, _) in changes {
-                    let _ = caller.send(Err(unknown_outcome(&error)));
-                }
-            }
-        }
+        let shared = Arc::clone(&self.shared);
+        group::serve(self, &shared.queue, &changes, callers);
         for (scrubbed, caller) in scrubs {
             let _ = caller.send(self.note(&scrubbed));
         }
@@ -257,6 +243,27 @@ impl Writer {
                 self.shared.set(State::Degraded(error.to_string()));
             }
         }
+    }
+}
+
+impl Caller<Result<Committed>> for (oneshot::Sender<Result<Committed>>, OwnedSemaphorePermit) {
+    fn answer(self, answer: Result<Committed>) {
+        // A caller that went away loses its answer, not its entry.
+        let _ = self.0.send(answer);
+    }
+}
+
+impl Committer<Box<Prepared>, Result<Committed>> for Writer {
+    type Failure = Error;
+
+    fn commit(&mut self, changes: &[Box<Prepared>]) -> Result<Vec<Result<Committed>>> {
+        self.commit_group(changes.iter().map(|change| &**change))
+    }
+
+    fn recover(&mut self, failure: Error) -> Box<dyn Fn() -> Result<Committed>> {
+        tracing::error!(kind = ?failure.kind(), "commit failed");
+        self.reopen(&failure);
+        Box::new(move || Err(unknown_outcome(&failure)))
     }
 }
 

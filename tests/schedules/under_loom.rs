@@ -1,0 +1,37 @@
+//! Every schedule of two writers and the committer with so many preemptions.
+
+#[path = "../../crates/tree/src/redb/group.rs"]
+mod group;
+#[path = "../../crates/tree/src/redb/queue.rs"]
+mod queue;
+
+mod sync {
+    locks_of!(loom);
+}
+
+writers_and_a_committer!(loom);
+
+/// Preemptions in one schedule at most; a thread that waits is not preempted.
+const PREEMPTIONS: usize = 3;
+
+fn every_schedule(case: Case) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(PREEMPTIONS);
+    builder.check(move || run(case));
+}
+
+#[test]
+fn two_writers_and_the_committer_in_every_schedule() {
+    for case in Case::all(2, 1) {
+        every_schedule(case);
+    }
+}
+
+#[test]
+fn planted_bugs_are_found() {
+    for plant in [Plant::EarlyAnswer, Plant::StaleRead] {
+        let case = Case::of(2, 1).planted(plant);
+        let found = std::panic::catch_unwind(|| every_schedule(case));
+        assert!(found.is_err(), "{plant:?} was not found");
+    }
+}

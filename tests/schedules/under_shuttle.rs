@@ -1,0 +1,37 @@
+//! Random schedules of more writers, uniform and with few preemptions at random points (PCT).
+
+#[path = "../../crates/tree/src/redb/group.rs"]
+mod group;
+#[path = "../../crates/tree/src/redb/queue.rs"]
+mod queue;
+
+mod sync {
+    locks_of!(shuttle);
+}
+
+writers_and_a_committer!(shuttle);
+
+/// Schedules of each case and kind in a run of the tests.
+const SCHEDULES: usize = 40_000;
+/// Preemptions of a PCT schedule.
+const DEPTH: usize = 3;
+
+#[test]
+fn four_writers_in_random_schedules() {
+    for case in Case::all(4, 3) {
+        shuttle::check_random(move || run(case), SCHEDULES);
+        shuttle::check_pct(move || run(case), SCHEDULES, DEPTH);
+    }
+    println!("{} schedules", 2 * SCHEDULES * Case::all(4, 3).len());
+}
+
+#[test]
+fn planted_bugs_are_found() {
+    for plant in [Plant::EarlyAnswer, Plant::StaleRead] {
+        let case = Case::of(4, 3).planted(plant);
+        let found = std::panic::catch_unwind(|| {
+            shuttle::check_random(move || run(case), SCHEDULES);
+        });
+        assert!(found.is_err(), "{plant:?} was not found");
+    }
+}
