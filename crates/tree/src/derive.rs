@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::ancestry::{self, Places};
+use crate::counted::{Counted, Counter};
 use crate::encode::short_hash;
 use crate::entry::{Envelope, Kind, Mask};
 use crate::error::{Error, Result};
@@ -28,7 +29,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) previous_in_session: Option<Number>,
     pub(crate) tree: u64,
     pub(crate) envelope: &'a Envelope,
-    pub(crate) tokens: u32,
+    pub(crate) size: Counted,
     /// The entry its envelope's target names, where it names one that must be there.
     pub(crate) target: Option<Arc<Place>>,
 }
@@ -63,7 +64,9 @@ pub(crate) fn place(
     let envelope = facts.envelope;
     let kind = envelope.kind;
     let counts = kind.has_place_in_context();
-    let tokens = if counts || kind == Kind::Compaction { facts.tokens } else { 0 };
+    let Counted { tokens, counter } =
+        if counts || kind == Kind::Compaction { facts.size } else { Counted::default() };
+    let (counter, counted_from) = counted_from(parent, counter);
     let turns_before = parent.map_or(0, |parent| parent.turn);
     let tokens_before = parent.map_or(0, |parent| parent.tokens_through);
     let mut place = Place {
@@ -79,6 +82,8 @@ pub(crate) fn place(
         turn: turns_before + u64::from(kind == Kind::User),
         tokens,
         tokens_through: tokens_before + if counts { u64::from(tokens) } else { 0 },
+        counter,
+        counted_from,
         compaction: parent.and_then(|parent| parent.compaction),
         pins: parent.and_then(|parent| parent.pins),
         open: open_after(parent, facts.number, envelope)?,
@@ -101,6 +106,17 @@ pub(crate) fn place(
         _ => {}
     }
     Ok(place)
+}
+
+/// The newest counter named at or above an entry whose size is this one's, and from which depth on
+/// nothing was counted by another.
+fn counted_from(parent: Option<&Arc<Place>>, counter: Counter) -> (Counter, u64) {
+    match parent {
+        None => (counter, 0),
+        Some(above) if counter == Counter::UNNAMED => (above.counter, above.counted_from),
+        Some(above) if counter.agrees_with(above.counter) => (counter, above.counted_from),
+        Some(above) => (counter, above.depth + 1),
+    }
 }
 
 /// Calls open after an entry: a user entry closes all, as a lost one may have, a result the ones it

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::counted::{Counted, Counter};
 use crate::encode;
 use crate::error::{Error, Result};
 use crate::id::Id;
@@ -408,8 +409,10 @@ pub struct Draft {
     envelope: Envelope,
     whole: Arc<Whole>,
     commitment: Commitment,
-    /// Its own size in the context, in tokens of the store's counter. Not part of the identity.
+    /// Its own size in the context, in tokens. Not part of the identity.
     pub tokens: u32,
+    /// Whose count that is.
+    pub counter: Counter,
 }
 
 impl Draft {
@@ -422,7 +425,14 @@ impl Draft {
     pub fn with(envelope: Envelope, nonce: Nonce, body: Body) -> Self {
         let commitment = encode::commitment(&nonce, &body);
         let whole = Arc::new(Whole { nonce, body });
-        Self { parent: Parent::Previous, envelope, whole, commitment, tokens: 0 }
+        Self {
+            parent: Parent::Previous,
+            envelope,
+            whole,
+            commitment,
+            tokens: 0,
+            counter: Counter::UNNAMED,
+        }
     }
 
     /// Fixes the parent, and with it the id.
@@ -432,10 +442,16 @@ impl Draft {
         self
     }
 
-    /// Sets its size in tokens.
+    /// Sets its size in tokens, of no named counter.
     #[must_use]
-    pub fn tokens(mut self, tokens: u32) -> Self {
-        self.tokens = tokens;
+    pub fn tokens(self, tokens: u32) -> Self {
+        self.counted(tokens.into())
+    }
+
+    /// Sets its size in tokens, with whose count it is.
+    #[must_use]
+    pub fn counted(mut self, size: Counted) -> Self {
+        (self.tokens, self.counter) = (size.tokens, size.counter);
         self
     }
 

@@ -45,6 +45,7 @@ mod ancestry;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod context;
+mod counted;
 mod derive;
 mod encode;
 pub mod encrypt;
@@ -64,6 +65,7 @@ mod store;
 mod verify;
 
 pub use context::Context;
+pub use counted::{Counted, Counter};
 #[cfg(feature = "encrypt")]
 pub use encrypt::MasterKey;
 pub use entry::{

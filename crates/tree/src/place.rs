@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::counted::Counter;
 use crate::entry::Kind;
 use crate::id::Id;
 
@@ -37,6 +38,10 @@ pub struct Place {
     pub tokens: u32,
     /// Sum of `tokens` from the root to it, inclusive, without compactions.
     pub tokens_through: u64,
+    /// Whose counts `tokens` are, here and at the newest entries above: the newest counter named.
+    pub counter: Counter,
+    /// Depth from which on nothing through here was counted by another.
+    pub counted_from: u64,
     /// The newest compaction at or above it.
     pub compaction: Option<Number>,
     /// The newest pin-changing entry (system prompt, pin, unpin) at or above it.
@@ -147,6 +152,16 @@ impl Measure {
             _ => (head.tokens_through, head.turn),
         };
         Self { head, tokens, turns, compaction }
+    }
+
+    /// Whether no size in it comes from another counter than this one. It says no where it does not
+    /// know: of what is lifted from beyond a change of counters.
+    pub fn is_counted_by(&self, counter: Counter) -> bool {
+        let cut = self.compaction.as_ref().and_then(|place| place.cut.as_ref());
+        let from = self.head.counted_from;
+        let reaches =
+            from <= self.first_visible_depth() && cut.is_none_or(|cut| cut.lifted.is_empty());
+        self.head.counter.agrees_with(counter) && (from == 0 || reaches)
     }
 
     /// Depth of the first entry that stands verbatim in the context, lifted ones not counted.

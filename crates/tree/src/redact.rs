@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use crate::counted::Counted;
 use crate::entry::{Body, Draft, Parent};
 use crate::id::Id;
 use crate::store::{Change, Expect, To};
@@ -63,7 +64,8 @@ impl Draft {
             None if envelope == *self.envelope() => return self.clone(),
             None => self.body().clone(),
         };
-        let mut draft = Self::with(envelope, self.nonce(), body).tokens(self.tokens);
+        let mut draft = Self::with(envelope, self.nonce(), body)
+            .counted(Counted { tokens: self.tokens, counter: self.counter });
         draft.parent = self.parent;
         draft
     }

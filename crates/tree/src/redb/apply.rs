@@ -13,6 +13,7 @@ use super::sessions::Sessions;
 use super::shrink;
 use super::tables::{Counters, SessionRow, WriteTables, memo_key};
 use crate::ancestry::{self, Places};
+use crate::counted::Counted;
 use crate::derive::{self, Above, Facts};
 use crate::encode;
 use crate::entry::{Draft, Parent};
@@ -409,7 +410,7 @@ impl Applier<'_, '_> {
             previous_in_session,
             tree: session.tree,
             envelope: entry.envelope(),
-            tokens: draft.tokens,
+            size: Counted { tokens: draft.tokens, counter: draft.counter },
             target,
         };
         let place = derive::place(overlay, above, &facts)?;

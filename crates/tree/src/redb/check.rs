@@ -12,6 +12,7 @@ use super::shrink;
 use super::snapshot::Snapshot;
 use super::tables::{SessionRow, id_hash, index_key, lengths};
 use crate::ancestry::Places;
+use crate::counted::Counted;
 use crate::derive::{self, Facts};
 use crate::encode;
 use crate::entry::Content;
@@ -86,7 +87,7 @@ pub(super) fn entry(
         previous_in_session,
         tree,
         envelope: entry.envelope(),
-        tokens: place.tokens,
+        size: Counted { tokens: place.tokens, counter: place.counter },
         target: target.map(find).transpose()?,
     };
     if derive::place(snapshot, parent.as_ref(), &facts)? != place {

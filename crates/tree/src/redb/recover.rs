@@ -12,6 +12,7 @@ use super::leaf::Raw;
 use super::restore::{Item, RECOVERED, Refused, Restorer};
 use super::salvage::{self, At, Salvage};
 use super::{Options, RedbStore};
+use crate::counted::Counted;
 use crate::entry::{Content, Entry};
 use crate::error::{Error, Result};
 use crate::id::Id;
@@ -265,7 +266,7 @@ impl Recovery {
 
     fn item(&mut self, id: Id) -> Result<Item> {
         let parent = self.plan.nodes.get(&id).and_then(|node| node.parent);
-        let tokens = self.salvage.places.get(&id).map(|placed| placed.tokens);
+        let size = self.salvage.places.get(&id).map(|placed| placed.size);
         let found = match self.salvage.entries.get(&id) {
             Some(found) => {
                 let len = usize::try_from(found.len).unwrap_or(usize::MAX);
@@ -276,7 +277,7 @@ impl Recovery {
         };
         let Some(mut entry) = found else {
             self.lost(id);
-            return Ok(Item { entry: Entry::lost(id, parent), tokens: 0 });
+            return Ok(Item { entry: Entry::lost(id, parent), size: Counted::default() });
         };
         if let Content::Whole(_) | Content::Sealed(_) = entry.content()
             && self.salvage.erased.contains(&id)
@@ -288,10 +289,10 @@ impl Recovery {
         let guess = || {
             self.report.guessed_tokens += 1;
             let bytes = entry.body().map_or(0, |body| body.bytes.len());
-            u32::try_from(bytes.div_ceil(4)).unwrap_or(u32::MAX)
+            Counted::from(u32::try_from(bytes.div_ceil(4)).unwrap_or(u32::MAX))
         };
-        let tokens = tokens.unwrap_or_else(guess);
-        Ok(Item { entry, tokens })
+        let size = size.unwrap_or_else(guess);
+        Ok(Item { entry, size })
     }
 
     fn lost(&mut self, id: Id) {

@@ -15,6 +15,7 @@ use super::sessions::Sessions;
 use super::shrink;
 use super::tables::{Counters, SessionRow, WriteTables};
 use super::{Open, Options};
+use crate::counted::Counted;
 use crate::derive::{self, Facts};
 use crate::entry::{Content, Entry, Kind};
 use crate::error::{Error, Result};
@@ -31,7 +32,7 @@ pub(super) const RECOVERED: &str = "recovered";
 /// An entry to put back, and its size in tokens.
 pub(super) struct Item {
     pub(super) entry: Entry,
-    pub(super) tokens: u32,
+    pub(super) size: Counted,
 }
 
 /// An entry that is whole and has no place in the new store: a stand-in takes its own.
@@ -266,14 +267,15 @@ fn put_run(
     let mut shorter = Vec::with_capacity(run.len());
     for (draft, (_, item)) in run.iter().enumerate() {
         shorter.push(item.entry.body().and_then(|body| shrink::compress(&body.bytes)));
-        let derived = derive(&overlay, &row, previous_in_session, &item.entry, item.tokens);
+        let derived = derive(&overlay, &row, previous_in_session, &item.entry, item.size);
         let (entry, place) = match derived {
             Ok(place) => (item.entry.clone(), place),
             Err(error) => {
                 let (id, parent) = (item.entry.id(), item.entry.envelope().parent);
                 refused.push(Refused { id, why: error.to_string() });
                 let entry = Entry::lost(id, parent);
-                let place = derive(&overlay, &row, previous_in_session, &entry, 0)?;
+                let place =
+                    derive(&overlay, &row, previous_in_session, &entry, Counted::default())?;
                 (entry, place)
             }
         };
@@ -293,7 +295,7 @@ fn derive(
     session: &SessionRow,
     previous_in_session: Option<Number>,
     entry: &Entry,
-    tokens: u32,
+    size: Counted,
 ) -> Result<crate::place::Place> {
     let envelope = entry.envelope();
     let find = |id: Id| overlay.find(&id)?.ok_or_else(|| Error::no_entry(&id));
@@ -306,7 +308,7 @@ fn derive(
         previous_in_session,
         tree: session.tree,
         envelope,
-        tokens: if envelope.kind == Kind::Lost { 0 } else { tokens },
+        size: if envelope.kind == Kind::Lost { Counted::default() } else { size },
         target: target.map(find).transpose()?,
     };
     derive::place(overlay, parent.as_ref(), &facts)

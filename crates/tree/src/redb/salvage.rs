@@ -12,6 +12,7 @@ use super::tables::{
     COUNTERS_KEY, Counters, IDENTITY_KEY, Identity, MASTER_KEY, SessionRow, read_head,
     sealing_number,
 };
+use crate::counted::Counted;
 use crate::derive::needs_target;
 use crate::encode;
 use crate::entry::{Content, Entry, Kind};
@@ -50,7 +51,7 @@ pub(super) struct Placed {
     pub(super) parent: Option<Number>,
     pub(super) session: u64,
     pub(super) depth: u64,
-    pub(super) tokens: u32,
+    pub(super) size: Counted,
 }
 
 /// Where a branch was, and when: the number of the newest journal row known to be taken in.
@@ -212,7 +213,7 @@ impl Salvage {
                 parent: place.parent.filter(|parent| *parent < number),
                 session: place.session,
                 depth: place.depth,
-                tokens: place.tokens,
+                size: Counted { tokens: place.tokens, counter: place.counter },
             };
             self.numbers.insert(number, place.id);
             self.places.insert(place.id, placed);
