@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use treering_compactor::Compactor;
 use treering_provider::{ByteClasses, Ledger, TokenCounter, count_message};
-use treering_tree::{Body, Kind, Message};
+use treering_tree::{Counted, Counter, Draft, Message};
 
 fn counter() -> impl TokenCounter + 'static {
     ByteClasses::default()
@@ -16,12 +16,14 @@ pub(crate) fn compactor() -> Compactor {
     Compactor::new(Arc::new(counter()), Arc::new(Ledger))
 }
 
-/// Size of an entry in a context.
-pub(crate) fn draft_tokens(kind: Kind, body: &Body) -> u32 {
-    treering_compactor::draft_tokens(&counter(), kind, body)
+/// The draft with its size in a context.
+pub(crate) fn counted(draft: Draft) -> Draft {
+    treering_compactor::counted(&counter(), draft)
 }
 
 /// Size of a message.
-pub(crate) fn message_tokens(message: &Message) -> u32 {
-    count_message(&counter(), message)
+pub(crate) fn message_size(message: &Message) -> Counted {
+    let counter = counter();
+    let tokens = count_message(&counter, message);
+    Counted { tokens, counter: Counter::named(counter.id()) }
 }

@@ -54,11 +54,10 @@ impl Entry {
     fn draft(self, sources: &Sources) -> Draft {
         let at_ms = BEGIN_MS + self.minute * MINUTE_MS;
         let body = self.message.body();
-        let tokens = defaults::draft_tokens(self.kind, &body);
-        let mut draft = Draft::new(self.kind, at_ms, sources.nonce(), body)
+        let draft = Draft::new(self.kind, at_ms, sources.nonce(), body)
             .calls(self.message.calls())
-            .answers(self.message.answers())
-            .tokens(tokens);
+            .answers(self.message.answers());
+        let mut draft = defaults::counted(draft);
         if let Some(slot) = self.slot {
             draft = draft.slot(slot);
         }

@@ -64,7 +64,7 @@ pub(crate) fn entry(stored: &Stored) -> JobEntry {
     }
 }
 
-fn message_of(stored: &Stored) -> Message {
+pub(crate) fn message_of(stored: &Stored) -> Message {
     let erased = || Message::erased(stored.entry.envelope());
     stored.entry.body().map_or_else(erased, |body| message(stored.place.kind, body))
 }

@@ -6,7 +6,7 @@ use treering_provider::{Error as ProviderError, Flaw, SummaryJob};
 use treering_tree::context::{Form, Source};
 use treering_tree::{Context, Expect, Id, Kind, Seek, Session};
 
-use crate::count::draft_tokens;
+use crate::count::counted;
 use crate::error::{Error, Result};
 use crate::gather::{entry, summary_of};
 use crate::run::Compactor;
@@ -73,8 +73,8 @@ impl Compactor {
             return Err(failed(ProviderError::BadReply(Flaw::Blank)));
         }
         let body = told.body();
-        let tokens = draft_tokens(&*self.counter, Kind::BranchSummary, &body);
-        let draft = session.draft(Kind::BranchSummary, body).tokens(tokens).target(left);
+        let draft = session.draft(Kind::BranchSummary, body).target(left);
+        let draft = counted(&*self.counter, draft);
         let expect = head.map_or(Expect::Empty, Expect::Head);
         summary.entry = session.append(draft, expect).await?.ids.pop();
         Ok(summary)

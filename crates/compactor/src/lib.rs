@@ -43,6 +43,7 @@ mod error;
 mod event;
 mod flight;
 mod gather;
+mod gauge;
 #[cfg(test)]
 mod kit;
 mod land;
@@ -50,10 +51,11 @@ mod lease;
 mod leave;
 mod look;
 mod recall;
+mod recount;
 mod run;
 mod watch;
 
-pub use count::draft_tokens;
+pub use count::{counted, draft_tokens};
 pub use coverage::{Coverage, coverage};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, Events, Happened};

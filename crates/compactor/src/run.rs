@@ -14,7 +14,7 @@ use treering_tree::{
     Context, Error as TreeError, Id, Kind, Measure, Seek, Session, Store, Summary,
 };
 
-use crate::count::draft_tokens;
+use crate::count::counted;
 use crate::coverage::coverage;
 use crate::error::{Error, Result};
 use crate::event::{EVENTS, Event, Events, Happened, tell};
@@ -23,6 +23,7 @@ use crate::gather::Covered;
 use crate::land::{Landed, Landing, tokens_after};
 use crate::lease::{Held, LOOK, Lease, RENEW};
 use crate::look::{Chosen, Sight};
+use crate::recount::{Counts, Recounted};
 
 /// How often a plan is made again because pins changed while the summary was made.
 const PLANS: u64 = 3;
@@ -78,6 +79,7 @@ impl CompactionResult {
 pub struct Compactor {
     pub(crate) counter: Arc<dyn TokenCounter>,
     pub(crate) summarizer: Arc<dyn Summarizer>,
+    counts: Arc<Counts>,
     flights: Arc<Flights>,
     events: broadcast::Sender<Event>,
 }
@@ -92,11 +94,11 @@ impl fmt::Debug for Compactor {
 }
 
 impl Compactor {
-    /// A compactor with this counter, which must be the one the session's entries were counted with,
-    /// and this summarizer.
+    /// A compactor with this counter and this summarizer. What another counter counted is counted
+    /// again where it is in view: see [`recounted`](Self::recounted).
     pub fn new(counter: Arc<dyn TokenCounter>, summarizer: Arc<dyn Summarizer>) -> Self {
         let events = broadcast::Sender::new(EVENTS);
-        Self { counter, summarizer, flights: Arc::default(), events }
+        Self { counter, summarizer, counts: Arc::default(), flights: Arc::default(), events }
     }
 
     /// Compacts the active branch of a session if the policy says so, and waits for it.
@@ -160,12 +162,26 @@ impl Compactor {
         session: &Session,
         policy: &Policy,
     ) -> Result<Result<Option<Id>, SkipReason>> {
+        let session = self.recounted(session);
         let Some(measure) = session.measure().await? else {
             return Ok(Err(SkipReason::Empty));
         };
         let sight = Sight::new(&**session.store(), measure, policy, None).await?;
         let chosen = sight.plan(policy, true);
         Ok(chosen.map(|chosen| chosen.first_kept.map(|place| place.id)))
+    }
+
+    /// The session with sizes by this compactor's counter alone, as all its decisions see it. Free
+    /// where nobody else counted what is in view; else each entry in view is counted once, and the
+    /// handle's `measure` is O(context). Nothing of it is written.
+    #[must_use]
+    pub fn recounted(&self, session: &Session) -> Session {
+        let store = Arc::new(self.sizes(session));
+        Session::new(store, session.name(), session.sources().clone())
+    }
+
+    pub(crate) fn sizes(&self, session: &Session) -> Recounted {
+        Recounted::new(session, Arc::clone(&self.counter), Arc::clone(&self.counts))
     }
 
     /// The compaction that is in flight on a branch.
@@ -230,7 +246,7 @@ impl Work {
     ) -> Self {
         Self {
             compactor: compactor.clone(),
-            session: session.clone(),
+            session: compactor.recounted(session),
             branch,
             policy: policy.clone(),
             options: options.clone(),
@@ -418,14 +434,14 @@ impl Work {
             return Ok(CompactionResult::skipped(measure.tokens, lost));
         };
         let body = summary.body();
-        let tokens = draft_tokens(&*self.compactor.counter, Kind::Compaction, &body);
+        let draft = counted(&*self.compactor.counter, self.session.draft(Kind::Compaction, body));
         let landing = Landing {
             session: &self.session,
             branch: &self.branch,
             high_water: &measure,
             first_kept: chosen.first_kept.as_ref().map(|place| place.id),
             lifted: &lifted,
-            draft: self.session.draft(Kind::Compaction, body).tokens(tokens),
+            draft,
             forced: self.options.force,
             flight,
             lease,

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use treering_policy::{Breaker, Outcome, Policy, Reading, Rest, SkipReason, should_compact};
+use treering_provider::Calibrations;
 use treering_tree::{
     Change, Committed, Draft, Error as TreeError, Expect, Measure, MemoWrite, Presence, Reason,
     Session,
@@ -10,6 +11,7 @@ use treering_tree::{
 
 use crate::error::Result;
 use crate::flight::{Handle, OnDrop};
+use crate::gauge::{self, Known};
 use crate::lease::{Lease, memo_name};
 use crate::run::{CompactionResult, Compactor, RunOptions};
 
@@ -57,6 +59,10 @@ pub struct Status {
     pub lease: Lease,
     /// Whether automatic compaction rests, and what it counts.
     pub breaker: Breaker,
+    /// Size of the context in tokens, as a look sees it: reported, or by what reports taught.
+    pub tokens: u64,
+    /// What reports of the session's models taught.
+    pub calibrations: Calibrations,
 }
 
 /// Compacts a session by itself. Cheap to clone; what it remembers is in the store.
@@ -64,13 +70,16 @@ pub struct Status {
 pub struct Watch {
     compactor: Compactor,
     session: Session,
+    /// The same with sizes by the compactor's counter.
+    counted: Session,
     policy: Policy,
 }
 
 impl Compactor {
     /// Watches a session: call [`Watch::look`] after every append, or append through the watch.
     pub fn watch(&self, session: &Session, policy: &Policy) -> Watch {
-        Watch { compactor: self.clone(), session: session.clone(), policy: policy.clone() }
+        let counted = self.recounted(session);
+        Watch { compactor: self.clone(), session: session.clone(), counted, policy: policy.clone() }
     }
 
     /// What is known of compactions of the active branch.
@@ -80,7 +89,11 @@ impl Compactor {
     pub async fn status(&self, session: &Session) -> Result<Status> {
         let branch = session.info().await?.active;
         let (lease, _) = Lease::read(session, &branch).await?;
-        Ok(Status { lease, breaker: read(session, &branch).await?.0 })
+        let breaker = read(session, &branch).await?.0;
+        let measure = self.recounted(session).measure().await?;
+        let tokens = measure.map_or(0, |measure| measure.tokens);
+        let known = Known::read(&**session.store(), session.name()).await?;
+        Ok(Status { lease, breaker, tokens, calibrations: known.calibrations })
     }
 
     /// Forgets failures and strikes of the active branch, so that it may fire again.
@@ -103,13 +116,15 @@ impl Watch {
         Ok((committed, self.look().await?))
     }
 
-    /// Starts a compaction in the background where it is due and does not rest. O(1) where it is not.
-    /// Needs a tokio runtime with its timer enabled.
+    /// Starts a compaction in the background where it is due and does not rest. Where it is not that is
+    /// a few look-ups: at most the last 64 entries are searched for the newest answer with a report,
+    /// which is learnt from once, with one small commit. Needs a tokio runtime with its timer enabled.
     ///
     /// # Errors
     /// `NotFound` for an unknown session, `Corrupt`, `Storage`.
     pub async fn look(&self) -> Result<Look> {
-        let Some(measure) = self.session.measure().await? else {
+        gauge::learn(&self.session, &self.compactor.sizes(&self.session)).await?;
+        let Some(measure) = self.counted.measure().await? else {
             return Ok(Look::Fits { tokens: 0 });
         };
         if !should_compact(measure.tokens, &self.policy) {
@@ -127,7 +142,7 @@ impl Watch {
         let emergency = self.policy.budget().emergency;
         let mut compaction = None;
         for tries in 0..=WAITS {
-            let tokens = self.session.measure().await?.map_or(0, |measure| measure.tokens);
+            let tokens = self.counted.measure().await?.map_or(0, |measure| measure.tokens);
             let fits = self.policy.window == 0 || tokens <= emergency;
             let fit = |rest, compaction| Fit { tokens, emergency, fits, compaction, rest };
             let look = self.look().await?;
@@ -170,7 +185,7 @@ impl Watch {
             Err(crate::Error::Cancelled | crate::Error::Aborted) => Outcome::Neutral,
             Err(_) => Outcome::Failed,
             Ok(result) => match (&result.entry, &result.skipped_reason) {
-                (Some(entry), _) => match self.session.store().measure(*entry).await {
+                (Some(entry), _) => match self.counted.store().measure(*entry).await {
                     Ok(measure) => Outcome::Landed {
                         left: measure.tokens,
                         through: measure.head.tokens_through,

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
-use treering_tree::{MAIN, Message, Number, Store, Stored};
+use treering_tree::{Counted, MAIN, Message, Number, Store, Stored};
 
 use crate::error::{Error, Result};
 use crate::files::{Group, Input};
@@ -20,7 +20,7 @@ pub struct DoctorOptions<'a> {
     /// Makes an empty store, one for each session: in memory, as nobody wants it afterwards.
     pub scratch: &'a (dyn Fn() -> treering_tree::Result<Arc<dyn Store>> + Sync),
     /// Size of a message in tokens.
-    pub count: &'a (dyn Fn(&Message) -> u32 + Sync),
+    pub count: &'a (dyn Fn(&Message) -> Counted + Sync),
     /// Name of the format; `None` tells it by the content.
     pub format: Option<&'a str>,
 }

@@ -21,7 +21,7 @@
 //! let store = RedbStore::in_memory(StoreOptions::new(Sources::fixed(1)))?;
 //! let line = r#"{"type":"user","uuid":"u1","parentUuid":null,"sessionId":"s1","message":{"content":"hello"}}"#;
 //! let input = Input::Bytes { name: "s1.jsonl".into(), bytes: line.into() };
-//! let options = Options { count: &|_| 1, format: None, at_ms: 0, progress: &mut |_| {} };
+//! let options = Options { count: &|_| 1_u32.into(), format: None, at_ms: 0, progress: &mut |_| {} };
 //! let reports = load(&store, vec![input], options).await?;
 //! assert_eq!((reports[0].session.as_str(), reports[0].added), ("s1", 1));
 //!

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use treering_tree::{Message, Store};
+use treering_tree::{Counted, Message, Store};
 
 use crate::error::{Error, Result};
 use crate::files::{self, Group, Input};
@@ -16,8 +16,8 @@ use crate::stored::{Pieces, Survey};
 
 /// How to load.
 pub struct Options<'a> {
-    /// Size of a message in tokens of the store's counter.
-    pub count: &'a (dyn Fn(&Message) -> u32 + Sync),
+    /// Size of a message, with whose count that is.
+    pub count: &'a (dyn Fn(&Message) -> Counted + Sync),
     /// Name of the format; `None` tells it by the content.
     pub format: Option<&'a str>,
     /// The time the journal gives, milliseconds since 1970 UTC.

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use std::io::Read;
 
 use treering_tree::limits::check_name;
-use treering_tree::{Body, Draft, Envelope, Id, Kind, MAIN, Message, Number, Store, Stored};
+use treering_tree::{
+    Body, Counted, Draft, Envelope, Id, Kind, MAIN, Message, Number, Store, Stored,
+};
 
 use crate::batch::Batch;
 use crate::bind::{Asides, bind};
@@ -24,7 +26,7 @@ use crate::understand::{Piece, understand, understand_piece};
 /// One session on its way into the store.
 pub(crate) struct Loading<'a> {
     batch: Batch<'a>,
-    count: &'a (dyn Fn(&Message) -> u32 + Sync),
+    count: &'a (dyn Fn(&Message) -> Counted + Sync),
     tell: &'a mut (dyn FnMut(u64) + Send),
     /// What the store had of the session before.
     survey: Survey,
@@ -67,7 +69,7 @@ impl<'a> Loading<'a> {
         session: &'a str,
         survey: Survey,
         at_ms: i64,
-        count: &'a (dyn Fn(&Message) -> u32 + Sync),
+        count: &'a (dyn Fn(&Message) -> Counted + Sync),
         tell: &'a mut (dyn FnMut(u64) + Send),
     ) -> Self {
         Self {
@@ -285,11 +287,12 @@ impl<'a> Loading<'a> {
         offset: u64,
     ) -> Id {
         let counts = envelope.kind.has_place_in_context() || envelope.kind == Kind::Compaction;
-        let tokens = meaning.message.as_ref().filter(|_| counts).map_or(0, self.count);
+        let message = meaning.message.as_ref().filter(|_| counts);
+        let size = message.map_or_else(Counted::default, self.count);
         let parent = envelope.parent;
         let body = Body::new(meaning.body_format.clone(), bytes);
         let nonce = self.nonce(b"record", passage, offset);
-        let draft = Draft::with(envelope, nonce, body).under(parent).tokens(tokens);
+        let draft = Draft::with(envelope, nonce, body).under(parent).counted(size);
         let id = draft.id_under(parent);
         self.batch.put(draft);
         id

@@ -183,16 +183,25 @@ fn estimate(steps: &[Step]) -> u64 {
     steps.iter().map(|step| u64::from(step.tokens)).sum()
 }
 
-/// Calibrators of several models, each by provider and model and counter, as they are kept.
+/// Calibrators of several models, each by model and counter, as they are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Calibrations(BTreeMap<String, Calibrator>);
 
 impl Calibrations {
     /// The calibrator of a model by a counter: what one counter taught says nothing of another.
-    pub fn of(&mut self, provider: &str, model: &str, counter: &str) -> &mut Calibrator {
-        self.0.entry(format!("{provider} {model} {counter}")).or_default()
+    pub fn of(&mut self, model: &str, counter: &str) -> &mut Calibrator {
+        self.0.entry(key(model, counter)).or_default()
     }
+
+    /// The same to read: one that knows nothing where nothing was learnt.
+    pub fn get(&self, model: &str, counter: &str) -> Calibrator {
+        self.0.get(&key(model, counter)).copied().unwrap_or_default()
+    }
+}
+
+fn key(model: &str, counter: &str) -> String {
+    format!("{model} {counter}")
 }
 
 #[cfg(test)]
@@ -284,7 +293,7 @@ mod tests {
     #[test]
     fn calibrations_are_kept_as_json() {
         let mut kept = Calibrations::default();
-        kept.of("anthropic", "claude-opus-4-5", "byte-classes/claude/1").learn(&steps(&[100]), 700);
+        kept.of("claude-opus-4-5", "byte-classes/claude/1").learn(&steps(&[100]), 700);
         let json = serde_json::to_string(&kept).unwrap();
         assert_eq!(serde_json::from_str::<Calibrations>(&json).unwrap(), kept);
     }

@@ -55,8 +55,7 @@ pub(crate) async fn run(app: &mut App, args: Args) -> Result<()> {
     let store = app.store_or_new()?;
     let session = Session::new(Arc::clone(&store), &args.session, app.sources.clone());
     let expect = resolve::expect(&session, args.expect.as_deref()).await?;
-    let tokens = defaults::draft_tokens(args.kind, &body);
-    let draft = session.draft(args.kind, body).tokens(tokens);
+    let draft = defaults::counted(session.draft(args.kind, body));
     let mut draft = draft.calls(message.calls()).answers(message.answers());
     let slot = args.slot.or((args.kind == Kind::SystemPrompt).then(|| DEFAULT_SLOT.to_owned()));
     if let Some(slot) = slot {

@@ -46,7 +46,7 @@ pub(crate) async fn run(app: &mut App, args: Args) -> Result<()> {
     };
     let options = DoctorOptions {
         scratch: &scratch,
-        count: &defaults::message_tokens,
+        count: &defaults::message_size,
         format: args.format.as_deref(),
     };
     let inputs: Vec<Input> = args.paths.into_iter().map(Input::Path).collect();

@@ -62,7 +62,7 @@ pub(crate) async fn run(app: &mut App, args: Args) -> Result<()> {
     }
     let mut bar = Bar::new("importing");
     let options = Options {
-        count: &defaults::message_tokens,
+        count: &defaults::message_size,
         format: args.format.as_deref(),
         at_ms: app.sources.now_ms(),
         progress: &mut |progress| bar.set(progress.done_bytes, progress.total_bytes),

@@ -1,7 +1,7 @@
 //! One line of a bundle, and the entry it stands for.
 
 use serde::{Deserialize, Serialize};
-use treering_tree::{Body, Content, Draft, Envelope, Id, Kind, Mask, Nonce, Stored};
+use treering_tree::{Body, Content, Draft, Envelope, Id, Kind, Mask, Nonce, Stored, Counted, Counter};
 
 use crate::error::{Error, Result};
 
@@ -65,6 +65,9 @@ pub(super) struct EntryLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hex: Option<String>,
     tokens: u32,
+    /// Whose count that is, where one was named.
+    #[serde(default)]
+    counter: Counter,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -109,6 +112,7 @@ impl EntryLine {
             text: text.map(str::to_owned),
             hex: text.is_none().then(|| to_hex(bytes)),
             tokens: stored.place.tokens,
+            counter: stored.place.counter,
         })
     }
 
@@ -132,7 +136,8 @@ impl EntryLine {
         envelope.target = self.target.as_deref().map(parse_id).transpose()?;
         envelope.masks = self.masks.iter().map(MaskLine::mask).collect::<Result<_, _>>()?;
         let body = Body::new(self.format, bytes);
-        let draft = Draft::with(envelope, Nonce(nonce), body).under(parent).tokens(self.tokens);
+        let size = Counted { tokens: self.tokens, counter: self.counter };
+        let draft = Draft::with(envelope, Nonce(nonce), body).under(parent).counted(size);
         let found = draft.id_under(parent);
         if found != id {
             return Err(format!("expected entry {id}, but its content is that of {found}"));

@@ -9,7 +9,11 @@ use treering_tree::Store;
 use crate::kit::{block_on, samples, store};
 
 fn options() -> DoctorOptions<'static> {
-    DoctorOptions { scratch: &|| Ok(store() as Arc<dyn Store>), count: &|_| 1, format: None }
+    DoctorOptions {
+        scratch: &|| Ok(store() as Arc<dyn Store>),
+        count: &|_| 1_u32.into(),
+        format: None,
+    }
 }
 
 fn examined(path: &Path) -> Diagnosis {

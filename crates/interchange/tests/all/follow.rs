@@ -21,7 +21,8 @@ fn a_growing_file_is_followed() {
     let store = store();
     let mut follow = Follow::new([folder.path().to_owned()]);
     let mut poll = || {
-        let options = Options { count: &|_| 1, format: None, at_ms: 0, progress: &mut |_| {} };
+        let options =
+            Options { count: &|_| 1_u32.into(), format: None, at_ms: 0, progress: &mut |_| {} };
         let reports = block_on(follow.poll(&*store, options)).unwrap();
         reports.iter().map(|report| report.added).collect::<Vec<_>>()
     };

@@ -36,7 +36,7 @@ pub(crate) async fn try_load(
     inputs: Vec<Input>,
     format: Option<&str>,
 ) -> Result<Vec<SessionReport>, Error> {
-    let options = Options { count: &|_| 1, format, at_ms: 0, progress: &mut |_| {} };
+    let options = Options { count: &|_| 1_u32.into(), format, at_ms: 0, progress: &mut |_| {} };
     load(store, inputs, options).await
 }
 
