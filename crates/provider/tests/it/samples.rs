@@ -1,12 +1,14 @@
-//! Real sessions as jobs: just enough of two formats to read what was said. Skipped, with the
-//! reason printed, where the folder of samples is not there.
+//! Real sessions as jobs, read as an import reads them. Skipped, with the reason printed, where the
+//! folder of samples is not there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
+use treering_interchange::{Input, Options, load, message};
 use treering_provider::{ByteClasses, JobEntry, count_message};
-use treering_tree::{Id, Kind, Message, Part, Role, Usage};
+use treering_tree::{Id, Message, Options as StoreOptions, Part, RedbStore, Session, Sources};
 
 /// One real session.
 pub(crate) struct Sample {
@@ -15,121 +17,67 @@ pub(crate) struct Sample {
     pub(crate) entries: Vec<JobEntry>,
 }
 
-const SAMPLES: [&str; 3] = [
+/// What the ledger was made with: its rules and shares were chosen over these.
+const SEEN: [&str; 3] = [
     "pi/large-session.jsonl",
     "claude-code/episodic-long.jsonl",
     "claude-code/kimuson-5c0375b4.jsonl",
 ];
+/// What it was never tried on while it was made, of every other runtime with a session long enough.
+const HELD_OUT: [&str; 6] = [
+    "swe-agent/marshmallow-1867-fc.traj",
+    "kimi/kimi-code-large-100msgs-wire.jsonl",
+    "cline/session.messages.json",
+    "codex/agent-sessions-small.jsonl",
+    "claude-code/kimuson-1af7fc5e.jsonl",
+    "claude-code/agent-sessions-small.jsonl",
+];
 
 /// The samples that are large enough to be summarized; none where the folder is not there.
 pub(crate) fn all() -> Vec<Sample> {
+    read_all(&SEEN)
+}
+
+/// Those that had no part in making the ledger.
+pub(crate) fn held_out() -> Vec<Sample> {
+    read_all(&HELD_OUT)
+}
+
+fn read_all(names: &[&'static str]) -> Vec<Sample> {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/samples"));
     if !folder.is_dir() {
         println!("skipped: no samples at {}", folder.display());
         return Vec::new();
     }
-    SAMPLES.iter().map(|name| read(folder.join(name), name)).collect()
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    names.iter().map(|name| runtime.block_on(read(folder.join(name), name))).collect()
 }
 
-fn read(path: PathBuf, name: &'static str) -> Sample {
-    let mut sample = Sample { name, directory: None, entries: Vec::new() };
-    for line in fs::read_to_string(path).unwrap().lines() {
-        let record: Value = serde_json::from_str(line).unwrap();
-        if sample.directory.is_none() {
-            sample.directory = record["cwd"].as_str().map(str::to_owned);
-        }
-        let sidechain = record["isSidechain"] == true;
-        if let (Some(message), false) = (record.get("message"), sidechain)
-            && let Some(entry) = entry(message, sample.entries.len())
-        {
-            sample.entries.push(entry);
-        }
-    }
-    sample
-}
-
-/// A message of pi or Claude Code.
-fn entry(record: &Value, at: usize) -> Option<JobEntry> {
-    let role = match record["role"].as_str()? {
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        "toolResult" => Role::Tool,
-        _ => return None,
-    };
-    let mut parts = match &record["content"] {
-        Value::String(text) => vec![Part::Text { text: text.clone() }],
-        Value::Array(blocks) => blocks.iter().filter_map(part).collect(),
-        _ => Vec::new(),
-    };
-    if role == Role::Tool {
-        parts = vec![Part::ToolResult {
-            call: record["toolCallId"].as_str()?.to_owned(),
-            text: plain(&record["content"]),
-            error: record["isError"] == true,
-        }];
-    }
-    let answers = parts.iter().any(|part| matches!(part, Part::ToolResult { .. }));
-    let kind = match role {
-        Role::Assistant => Kind::Assistant,
-        _ if answers => Kind::ToolResult,
-        _ => Kind::User,
-    };
-    let mut message = Message::new(role, parts);
-    message.usage = usage(&record["usage"]);
-    message.model = record["model"].as_str().map(str::to_owned);
-    message.stop = record["stopReason"].as_str().map(str::to_owned);
-    Some(JobEntry {
-        id: id(at),
-        kind,
-        turn: 0,
-        tokens: count_message(&ByteClasses::default(), &message),
-        message,
-    })
-}
-
-fn part(block: &Value) -> Option<Part> {
-    let text = |key: &str| block[key].as_str().map(str::to_owned);
-    Some(match block["type"].as_str()? {
-        "text" => Part::Text { text: text("text")? },
-        "thinking" => Part::Reasoning { text: text("thinking")? },
-        "toolCall" | "tool_use" => Part::ToolCall {
-            id: text("id")?,
-            name: text("name")?,
-            arguments: block.get("arguments").or(block.get("input"))?.clone(),
-        },
-        "tool_result" => Part::ToolResult {
-            call: text("tool_use_id")?,
-            text: plain(&block["content"]),
-            error: block["is_error"] == true,
-        },
-        kind => Part::Media {
-            mime: block["source"]["media_type"].as_str().unwrap_or(kind).to_owned(),
-            data: block["source"]["data"].as_str().unwrap_or_default().to_owned(),
-        },
-    })
-}
-
-fn plain(content: &Value) -> String {
-    match content {
-        Value::String(text) => text.clone(),
-        Value::Array(blocks) => {
-            let texts: Vec<&str> =
-                blocks.iter().filter_map(|block| block["text"].as_str()).collect();
-            texts.join("\n")
-        }
-        _ => String::new(),
-    }
-}
-
-fn usage(usage: &Value) -> Option<Usage> {
-    let tokens =
-        |pi: &str, claude: &str| usage[pi].as_u64().or(usage[claude].as_u64()).unwrap_or(0);
-    usage.is_object().then(|| Usage {
-        input: tokens("input", "input_tokens"),
-        cached: tokens("cacheRead", "cache_read_input_tokens"),
-        created: tokens("cacheWrite", "cache_creation_input_tokens"),
-        output: tokens("output", "output_tokens"),
-    })
+/// The active path of a session's file.
+async fn read(path: PathBuf, name: &'static str) -> Sample {
+    let text = fs::read_to_string(&path).unwrap();
+    let records = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let directory = records
+        .filter_map(|record| record["cwd"].as_str().map(str::to_owned))
+        .find(|directory| directory.len() > 1);
+    let sources = Sources::fixed(1);
+    let store = RedbStore::in_memory(StoreOptions::new(sources.clone())).unwrap();
+    let counter = ByteClasses::default();
+    let count = |message: &Message| count_message(&counter, message).into();
+    let options = Options { count: &count, format: None, at_ms: 0, progress: &mut |_| {} };
+    let reports = load(&store, vec![Input::Path(path)], options).await.unwrap();
+    let main = reports.into_iter().max_by_key(|report| report.added).unwrap();
+    let session = Session::new(Arc::new(store), main.session, sources);
+    let path = session.replay().await.unwrap().collect().await.unwrap();
+    let said = path.iter().filter(|stored| stored.place.kind.has_place_in_context());
+    let entries = said.map(|stored| JobEntry {
+        id: stored.place.id,
+        kind: stored.place.kind,
+        turn: stored.place.turn,
+        tokens: stored.place.tokens,
+        message: message(stored.place.kind, stored.entry.body().unwrap()),
+    });
+    Sample { name, directory, entries: entries.collect() }
 }
 
 /// An id that looks like a hash and tells where the entry stands.

@@ -75,10 +75,28 @@ async fn calls_take_turns_per_endpoint_and_model() {
     assert_eq!(busy.most.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
 
+/// Never answers the first call.
+#[derive(Default)]
+struct Stuck(std::sync::atomic::AtomicBool);
+
+#[async_trait]
+impl Summarizer for Stuck {
+    async fn summarize(&self, _: SummaryJob) -> Result<Summary> {
+        if !self.0.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        Ok(Summary { text: "done".into(), ..Summary::default() })
+    }
+
+    fn name(&self) -> &'static str {
+        "stuck"
+    }
+}
+
 #[tokio::test]
 async fn a_deadline_is_kept_and_the_permit_given_back() {
-    let (permits, busy) = (Permits::new(), Arc::new(Busy::default()));
-    let limited = || Limited::new(busy.clone(), &permits, "http://localhost", "tiny", 1);
+    let (permits, stuck) = (Permits::new(), Arc::new(Stuck::default()));
+    let limited = || Limited::new(stuck.clone(), &permits, "http://localhost", "tiny", 1);
     let hasty = limited().deadline(Duration::from_millis(1)).summarize(job(1, 1)).await;
     assert_eq!(hasty, Err(Error::Timeout { what: "whole call", limit_ms: 1 }));
     assert!(limited().summarize(job(1, 1)).await.is_ok());
