@@ -1,7 +1,9 @@
 //! One line of a bundle, and the entry it stands for.
 
 use serde::{Deserialize, Serialize};
-use treering_tree::{Body, Content, Draft, Envelope, Id, Kind, Mask, Nonce, Stored, Counted, Counter};
+use treering_tree::{
+    Body, Content, Counted, Counter, Draft, Envelope, Id, Kind, Mask, Nonce, Stored,
+};
 
 use crate::error::{Error, Result};
 

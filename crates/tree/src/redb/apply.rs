@@ -194,6 +194,7 @@ impl Applier<'_, '_> {
     pub(super) fn finish(mut self, answers: Vec<Result<Committed>>) -> Result<Applied, Fault> {
         let mut indexed = None;
         if self.wrote {
+            self.tables.entries.settle()?;
             let entries = self.counters.entries;
             let appended = self.appended.len();
             indexed = self.index.merge_slice(self.merging, &mut self.tables, entries, appended)?;
@@ -475,9 +476,8 @@ impl Applier<'_, '_> {
     }
 
     fn insert(&mut self, number: Number, frame: &[u8], place: &[u8]) -> Result<(), Fault> {
-        self.tables.entries.insert(number, frame)?;
-        self.tables.places.insert(number, place)?;
-        Ok(())
+        self.tables.entries.push(number, frame)?;
+        self.tables.places.push(number, place)
     }
 
     fn move_head(
@@ -519,7 +519,7 @@ impl Applier<'_, '_> {
         row: &JournalRow,
     ) -> Result<(), Fault> {
         let bytes = encode::pack(row)?;
-        self.tables.journal.insert(row.number, bytes.as_slice())?;
+        self.tables.journal.push(row.number, &bytes)?;
         self.counters.journal_rows += 1;
         session.last_journal = row.number;
         session.journal_root = encode::chained(&session.journal_root, &bytes);

@@ -8,6 +8,7 @@ use redb::ReadableTableMetadata;
 
 use super::fault::Fault;
 use super::index::Which;
+use super::roll::Reading;
 use super::shrink;
 use super::snapshot::Snapshot;
 use super::tables::{SessionRow, id_hash, index_key, lengths};
@@ -228,16 +229,17 @@ impl Check<'_> {
 
     fn journal(&mut self, mut sessions: BTreeMap<u64, Seen>) -> Result<(), Fault> {
         let mut entries = 0;
+        let mut rows = Reading::new(&self.snapshot.tables.journal);
         for number in 0..self.snapshot.counters.journal_rows {
             self.report.journal_rows += 1;
-            let bytes = self.snapshot.tables.journal.get(number)?;
-            let row = match &bytes {
-                Some(bytes) => encode::unpack::<JournalRow>("journal", bytes.value()),
+            let bytes = rows.get(number)?;
+            let row = match bytes {
+                Some(bytes) => encode::unpack::<JournalRow>("journal", bytes),
                 None => Err(Error::corrupt("journal", "row is missing")),
             };
-            match (row, &bytes) {
+            match (row, bytes) {
                 (Ok(row), Some(bytes)) => {
-                    self.journal_row(&row, bytes.value(), entries, &mut sessions);
+                    self.journal_row(&row, bytes, entries, &mut sessions);
                     entries = row.first_entry + row.entries;
                 }
                 (Err(error), _) => self.problem("journal", number, error.to_string()),

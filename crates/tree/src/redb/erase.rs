@@ -121,8 +121,10 @@ impl Applier<'_, '_> {
     }
 
     fn replace(&mut self, number: Number, frame: &[u8]) -> Result<(), Fault> {
-        let before = self.tables.entries.insert(number, frame)?;
-        let before = before.map_or(0, |row| row.value().len() as u64);
+        // One that this group appended is not in the table yet.
+        self.tables.entries.settle()?;
+        let before = self.tables.frame_at(number)?.bytes().len() as u64;
+        self.tables.entries.replace(number, frame)?;
         self.counters.stored_bytes = self.counters.stored_bytes - before + frame.len() as u64;
         Ok(())
     }
@@ -152,9 +154,8 @@ pub(super) fn dependants(snapshot: &Snapshot, ids: &[Id]) -> Result<Dependants, 
     }
     numbers.sort_unstable();
     holds.first = numbers.first().copied().unwrap_or(Number::MAX);
-    for row in snapshot.tables.places.range(holds.first..)? {
-        let (number, bytes) = row?;
-        let place = read_place(number.value(), bytes.value())?;
+    snapshot.tables.places.visit(holds.first, |number, bytes| {
+        let place = read_place(number, bytes)?;
         let is_one = numbers.binary_search(&place.number).is_ok();
         let below = place.parent.is_some_and(|parent| holds.get(parent));
         holds.flags.push(is_one || below);
@@ -162,7 +163,8 @@ pub(super) fn dependants(snapshot: &Snapshot, ids: &[Id]) -> Result<Dependants, 
         if may && may_tell(snapshot, &place, &holds)? {
             found.summaries.push(place.id);
         }
-    }
+        Ok(true)
+    })?;
     for session in 0..snapshot.counters.sessions {
         let row = snapshot.tables.session_at(session)?;
         for (branch, head) in snapshot.tables.branches(&row, "", usize::MAX)? {

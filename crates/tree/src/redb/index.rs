@@ -139,14 +139,14 @@ impl Index {
     pub(super) fn recover(tables: &ReadTables, indexed: Number) -> Result<(Self, Merging), Fault> {
         let live = Generation::default();
         let mut gathered = 0;
-        for row in tables.places.range(indexed..)? {
-            let (number, bytes) = row?;
+        tables.places.visit(indexed, |number, bytes| {
             // A damaged place costs its own entry, not the store; `verify` names it.
-            if let Ok(place) = read_place(number.value(), bytes.value()) {
+            if let Ok(place) = read_place(number, bytes) {
                 live.insert(&place);
             }
             gathered += 1;
-        }
+            Ok(true)
+        })?;
         let view = View { generations: vec![Arc::new(live)] };
         Ok((Self { view: RwLock::new(view) }, Merging { gathered, merge: None }))
     }

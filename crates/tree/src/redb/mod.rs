@@ -10,7 +10,6 @@ mod ahead;
 mod apply;
 mod cache;
 mod check;
-mod cursor;
 mod erase;
 mod fault;
 mod file;
@@ -25,6 +24,7 @@ mod queue_tests;
 mod recover;
 mod restore;
 mod rewrite;
+mod roll;
 mod salvage;
 mod scrub;
 mod sessions;
@@ -199,8 +199,8 @@ impl Open {
         let (identity, keyring, counters, (index, merging)) = guarded(|| {
             use redb::ReadableDatabase;
             let txn = database.begin_read()?;
+            let mut identity = tables::identity(&txn)?;
             let tables = ReadTables::open(&txn)?;
-            let mut identity = tables.identity()?;
             let (keyring, secret) = Keyring::open(options, &tables)?;
             identity.secret = secret.unwrap_or(identity.secret);
             let counters = tables.counters()?;

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 
 use super::leaf::{PAGE_BYTES, Raw, Widths};
-use super::shrink;
 use super::tables::{
-    COUNTERS_KEY, Counters, IDENTITY_KEY, Identity, MASTER_KEY, SessionRow, read_head,
+    COUNTERS_KEY, Counters, IDENTITY_KEY, Identity, MASTER_KEY, SessionRow, State, read_head,
     sealing_number,
 };
+use super::{roll, shrink};
 use crate::counted::Counted;
 use crate::derive::needs_target;
 use crate::encode;
@@ -27,6 +27,8 @@ use crate::store::JournalRow;
 const VAIN_FACTOR: u64 = 16;
 /// Bytes of the longest row that is not an entry.
 const ROW_BYTES: u64 = 16 << 20;
+/// Bytes of the longest chunk: one entry at the limit, and what lies around it.
+const CHUNK_BYTES: u64 = limits::BODY_BYTES + ROW_BYTES;
 /// Bytes in which the head of a frame, up to its body, must lie.
 const FRAME_HEAD_BYTES: usize = 512 << 10;
 
@@ -119,26 +121,40 @@ pub(super) fn read_frame(raw: &mut Raw, offset: u64, len: usize) -> io::Result<O
 
 impl Salvage {
     /// Takes what the leaf at `offset` holds; answers how far its entries reach, or `None` where
-    /// nothing of it was recognized.
+    /// not everything of it was recognized.
     fn page(&mut self, raw: &mut Raw, offset: u64) -> io::Result<Option<u64>> {
         let mut known = None;
+        let mut whole = true;
         for pair in raw.leaf(offset, NUMBERED)? {
             let key = raw.range(&pair.key)?.try_into().map(u64::from_le_bytes);
-            let Ok(number) = key else { continue };
-            let len = usize::try_from(pair.value.end - pair.value.start).unwrap_or(usize::MAX);
-            if let Some(entry) = read_frame(raw, pair.value.start, len)? {
-                self.entry(&entry, pair.value.start, len, Some(number));
-                known = known.max(Some(pair.value.end));
-            } else if pair.value.end - pair.value.start <= ROW_BYTES
-                && self.row(number, raw.range(&pair.value)?)
-            {
-                known = known.max(Some(offset));
+            let Ok(first) = key else { continue };
+            let len = pair.value.end - pair.value.start;
+            if len > CHUNK_BYTES {
+                whole = false;
+                continue;
+            }
+            let rows: Vec<_> = roll::ranges(raw.range(&pair.value)?).collect();
+            let mut frames = 0;
+            for (nth, row) in &rows {
+                let offset = pair.value.start + row.start as u64;
+                if let Some(entry) = read_frame(raw, offset, row.len())? {
+                    self.entry(&entry, offset, row.len(), Some(first.saturating_add(*nth as u64)));
+                    known = known.max(Some(offset + row.len() as u64));
+                    frames += 1;
+                }
+            }
+            whole &= frames == rows.len();
+            if frames == 0 && len <= ROW_BYTES {
+                let chunk = raw.range(&pair.value)?;
+                if self.rows(roll::rows(first, chunk)) {
+                    (known, whole) = (known.max(Some(offset)), true);
+                }
             }
         }
         if known.is_none() && self.state(raw, offset)? {
-            known = Some(offset);
+            return Ok(Some(offset));
         }
-        Ok(known)
+        Ok(known.filter(|_| whole))
     }
 
     /// Looks for frames at every byte of a page that no leaf leads to; answers how far they reach.
@@ -201,6 +217,11 @@ impl Salvage {
                 known.get_mut().number = number;
             }
         }
+    }
+
+    /// Takes rows of a roll; tells whether any is one of ours.
+    fn rows<'r>(&mut self, rows: impl Iterator<Item = (u64, &'r [u8])>) -> bool {
+        rows.fold(false, |any, (number, bytes)| self.row(number, bytes) || any)
     }
 
     /// Takes a place or a journal row; tells whether it is one.
@@ -268,9 +289,10 @@ impl Salvage {
                     self.identity = encode::unpack("meta", value).ok().or(self.identity.take());
                 }
                 (None, COUNTERS_KEY) => {
-                    if let Ok(counters) = encode::unpack::<Counters>("meta", value) {
-                        as_of = as_of.max(counters.journal_rows.saturating_sub(1));
-                        self.counters(counters);
+                    if let Ok(state) = encode::unpack::<State>("counters", value) {
+                        as_of = as_of.max(state.counters.journal_rows.saturating_sub(1));
+                        self.rows(state.places.rows().chain(state.journal.rows()));
+                        self.counters(state.counters);
                         recognized = true;
                     }
                 }

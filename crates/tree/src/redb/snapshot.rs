@@ -8,10 +8,10 @@ use redb::ReadableDatabase;
 
 use super::Open;
 use super::cache::Caches;
-use super::cursor::Cursor;
 use super::fault::Fault;
 use super::index::{View, Which};
 use super::keyring::Keyring;
+use super::roll::Reading;
 use super::shrink;
 use super::tables::{Counters, ReadTables, SessionRow, id_hash, index_key, number_in, read_place};
 use crate::ancestry::{self, Places};
@@ -87,11 +87,11 @@ impl Snapshot {
 
     /// The entries of these places, which go down in number for speed; answered in their order.
     fn stored(&self, places: &[Arc<Place>]) -> Result<Vec<Stored>, Fault> {
-        let mut rows = Cursor::new(&self.tables.entries);
+        let mut rows = Reading::new(&self.tables.entries);
         let mut read = |place: &Place| -> Result<_, Fault> {
             let missing = || Error::corrupt("entry", format!("{} is missing", place.number));
             let row = rows.get(place.number)?.ok_or_else(missing)?;
-            let entry = encode::unframe(row.value(), &place.id, shrink::expand)?;
+            let entry = encode::unframe(row, &place.id, shrink::expand)?;
             let entry = Arc::new(self.keyring.opened(&self.tables, entry)?);
             self.caches.keep_entry(place.number, &entry);
             Ok(entry)
@@ -203,11 +203,11 @@ impl Snapshot {
 
     /// The path from `lowest` up to depth `top`, both inclusive, lowest first.
     fn up_to(&self, lowest: Arc<Place>, top: u64) -> Result<Vec<Arc<Place>>, Fault> {
-        let mut rows = Cursor::new(&self.tables.places);
+        let mut rows = Reading::new(&self.tables.places);
         let mut read = |number| -> Result<_, Fault> {
             let missing = || Error::corrupt("place", format!("{number} is missing"));
             let row = rows.get(number)?.ok_or_else(missing)?;
-            let place = Arc::new(read_place(number, row.value())?);
+            let place = Arc::new(read_place(number, row)?);
             self.caches.keep_place(&place);
             Ok(place)
         };
@@ -319,16 +319,17 @@ impl Snapshot {
         if first > last {
             return Ok(Vec::new());
         }
-        for found in self.tables.places.range(first..=last)? {
-            let (number, bytes) = found?;
-            let place = read_place(number.value(), bytes.value())?;
+        let limit = limit.min(limits::PAGE);
+        self.tables.places.visit(first, |number, bytes| {
+            if number > last || places.len() >= limit {
+                return Ok(false);
+            }
+            let place = read_place(number, bytes)?;
             if row.as_ref().is_none_or(|row| row.number == place.session) {
                 places.push(Arc::new(place));
-                if places.len() >= limit.min(limits::PAGE) {
-                    break;
-                }
             }
-        }
+            Ok(true)
+        })?;
         places.reverse();
         let mut found = self.stored(&places)?;
         found.reverse();
@@ -336,8 +337,15 @@ impl Snapshot {
     }
 
     pub(super) fn journal(&self, from: u64, limit: usize) -> Result<Vec<JournalRow>, Fault> {
-        let rows = self.tables.journal.range(from..)?.take(limit.min(limits::PAGE));
-        rows.map(|row| Ok(encode::unpack("journal", row?.1.value())?)).collect()
+        let mut rows = Vec::new();
+        self.tables.journal.visit(from, |_, bytes| {
+            if rows.len() < limit.min(limits::PAGE) {
+                rows.push(encode::unpack("journal", bytes)?);
+                return Ok(true);
+            }
+            Ok(false)
+        })?;
+        Ok(rows)
     }
 
     pub(super) fn stats(&self) -> Stats {

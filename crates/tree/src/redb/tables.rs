@@ -8,6 +8,7 @@ use redb::{
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
+use super::roll::{Chunk, LONG_BYTES, Roll, SHORT_BYTES, Tail, rows};
 use crate::encode;
 use crate::entry::Envelope;
 use crate::error::{Error, Result};
@@ -64,6 +65,14 @@ pub(super) struct Counters {
     pub(super) stored_bytes: u64,
     /// Entries below this number are in the merged index.
     pub(super) indexed: u64,
+}
+
+/// The row of the counters: they, and what no row of its own holds yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) counters: Counters,
+    pub(super) places: Tail,
+    pub(super) journal: Tail,
 }
 
 /// How far the scrub has come.
@@ -191,9 +200,9 @@ pub(super) struct Tables<B, N, S> {
     pub(super) state: B,
     pub(super) ids: B,
     pub(super) aliases: B,
-    pub(super) entries: N,
-    pub(super) places: N,
-    pub(super) journal: N,
+    pub(super) entries: Roll<N>,
+    pub(super) places: Roll<N>,
+    pub(super) journal: Roll<N>,
     pub(super) names: S,
 }
 
@@ -206,18 +215,43 @@ pub(super) type ReadTables =
     Tables<ReadOnlyTable<Bytes, Bytes>, ReadOnlyTable<u64, Bytes>, ReadOnlyTable<Bytes, u64>>;
 
 macro_rules! open_all {
-    ($txn:expr) => {
+    ($txn:expr) => {{
+        let state = $txn.open_table(STATE)?;
+        let State { places, journal, .. } = read_state(&state)?.unwrap_or_default();
         Tables {
             meta: $txn.open_table(META)?,
-            state: $txn.open_table(STATE)?,
+            state,
             ids: $txn.open_table(IDS)?,
             aliases: $txn.open_table(ALIASES)?,
-            entries: $txn.open_table(ENTRIES)?,
-            places: $txn.open_table(PLACES)?,
-            journal: $txn.open_table(JOURNAL)?,
+            entries: roll($txn.open_table(ENTRIES)?, Tail::default(), LONG_BYTES),
+            places: roll($txn.open_table(PLACES)?, places, SHORT_BYTES),
+            journal: roll($txn.open_table(JOURNAL)?, journal, SHORT_BYTES),
             names: $txn.open_table(NAMES)?,
         }
-    };
+    }};
+}
+
+fn roll<T>(table: T, tail: Tail, chunk_bytes: usize) -> Roll<T> {
+    Roll { table, tail, chunk_bytes }
+}
+
+/// What the store is. Asked before anything else is opened: whether the rest can be read depends on it.
+pub(super) fn identity(txn: &ReadTransaction) -> Result<Identity, Fault> {
+    let meta = txn.open_table(META)?;
+    let row = meta.get(IDENTITY_KEY)?;
+    let row = row.ok_or_else(|| Error::corrupt("meta", "the store's identity is missing"))?;
+    // The format number comes first and alone decides whether the rest can be read.
+    let format = row.value().first().copied().map_or(0, u32::from);
+    if format != FORMAT {
+        return Err(Error::Format { found: format, supported: FORMAT }.into());
+    }
+    Ok(encode::unpack("meta", row.value())?)
+}
+
+/// `None` in a store that is being made.
+fn read_state(table: &impl ReadableTable<Bytes, Bytes>) -> Result<Option<State>, Fault> {
+    let row = table.get(COUNTERS_KEY)?;
+    Ok(row.map(|row| encode::unpack("counters", row.value())).transpose()?)
 }
 
 impl<'t> WriteTables<'t> {
@@ -251,8 +285,11 @@ impl<'t> WriteTables<'t> {
         Ok(())
     }
 
+    /// Puts the counters, and with them what was appended to the rolls.
     pub(super) fn put_counters(&mut self, counters: &Counters) -> Result<(), Fault> {
-        self.state.insert(COUNTERS_KEY, encode::pack(counters)?.as_slice())?;
+        let (places, journal) = (self.places.tail.clone(), self.journal.tail.clone());
+        let state = State { counters: counters.clone(), places, journal };
+        self.state.insert(COUNTERS_KEY, encode::pack(&state)?.as_slice())?;
         Ok(())
     }
 
@@ -319,17 +356,6 @@ where
         Ok(branches)
     }
 
-    pub(super) fn identity(&self) -> Result<Identity, Fault> {
-        let row = self.meta.get(IDENTITY_KEY)?;
-        let row = row.ok_or_else(|| Error::corrupt("meta", "the store's identity is missing"))?;
-        // The format number comes first and alone decides whether the rest can be read.
-        let format = row.value().first().copied().map_or(0, u32::from);
-        if format != FORMAT {
-            return Err(Error::Format { found: format, supported: FORMAT }.into());
-        }
-        Ok(encode::unpack("meta", row.value())?)
-    }
-
     pub(super) fn master_row(&self) -> Result<Option<Vec<u8>>, Fault> {
         Ok(self.meta.get(MASTER_KEY)?.map(|row| row.value().to_vec()))
     }
@@ -340,21 +366,21 @@ where
     }
 
     pub(super) fn counters(&self) -> Result<Counters, Fault> {
-        let row = self.state.get(COUNTERS_KEY)?;
-        let row = row.ok_or_else(|| Error::corrupt("meta", "the counters are missing"))?;
-        Ok(encode::unpack("meta", row.value())?)
+        let state = read_state(&self.state)?;
+        Ok(state.ok_or_else(|| Error::corrupt("counters", "they are missing"))?.counters)
     }
 
     pub(super) fn place_at(&self, number: Number) -> Result<Place, Fault> {
-        let row = self.places.get(number)?;
+        let chunk = self.places.chunk(number)?;
+        let row = chunk.as_ref().and_then(|chunk| chunk.get(number));
         let row = row.ok_or_else(|| Error::corrupt("place", format!("{number} is missing")))?;
-        Ok(read_place(number, row.value())?)
+        Ok(read_place(number, row)?)
     }
 
     pub(super) fn frame_at(&self, number: Number) -> Result<Frame<'_>, Fault> {
-        let row = self.entries.get(number)?;
-        let row = row.ok_or_else(|| Error::corrupt("entry", format!("{number} is missing")))?;
-        Ok(Frame { row })
+        let chunk = self.entries.chunk(number)?.filter(|chunk| chunk.get(number).is_some());
+        let missing = || Error::corrupt("entry", format!("{number} is missing"));
+        Ok(Frame { chunk: chunk.ok_or_else(missing)?, number })
     }
 
     pub(super) fn session_number(&self, name: &str) -> Result<Option<u64>, Fault> {
@@ -400,12 +426,13 @@ impl<B: ReadableTable<Bytes, Bytes>, N, S> KeyRows for Tables<B, N, S> {
 
 /// A stored frame, borrowed from its page.
 pub(super) struct Frame<'t> {
-    row: AccessGuard<'t, Bytes>,
+    chunk: Chunk<'t>,
+    number: Number,
 }
 
 impl Frame<'_> {
     pub(super) fn bytes(&self) -> &[u8] {
-        self.row.value()
+        self.chunk.get(self.number).unwrap_or_default()
     }
 
     pub(super) fn envelope(&self) -> Result<Envelope> {
@@ -449,29 +476,31 @@ pub(super) fn copy_all(
         })?;
         to.meta.insert(key.value(), value.as_slice())?;
     }
-    for row in from.entries.iter()? {
-        let (number, frame) = row?;
-        check(number.value(), frame.value())?;
-        to.entries.insert(number.value(), frame.value())?;
+    for row in from.entries.table.iter()? {
+        let (first, chunk) = row?;
+        for (number, frame) in rows(first.value(), chunk.value()) {
+            check(number, frame)?;
+        }
+        to.entries.table.insert(first.value(), chunk.value())?;
     }
     macro_rules! copy {
-        ($($table:ident),*) => {
-            $(for row in from.$table.iter()? {
+        ($($table:ident$(.$inner:ident)?),*) => {
+            $(for row in from.$table$(.$inner)?.iter()? {
                 let (key, value) = row?;
-                to.$table.insert(key.value(), value.value())?;
+                to.$table$(.$inner)?.insert(key.value(), value.value())?;
             })*
         };
     }
-    copy!(state, ids, aliases, places, journal, names);
+    copy!(state, ids, aliases, places.table, journal.table, names);
     Ok(())
 }
 
-/// Rows of each table, for the structural check.
+/// How many rows there are of each kind, for the structural check.
 pub(super) fn lengths(tables: &ReadTables) -> Result<[(&'static str, u64); 4], Fault> {
     Ok([
-        ("entries", tables.entries.len()?),
-        ("places", tables.places.len()?),
-        ("journal", tables.journal.len()?),
+        ("entries", tables.entries.end()?),
+        ("places", tables.places.end()?),
+        ("journal", tables.journal.end()?),
         ("session-names", tables.names.len()?),
     ])
 }
