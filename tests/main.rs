@@ -17,6 +17,8 @@ mod coverage;
 mod crash;
 /// The demo and the README's transcript of it.
 mod demo;
+/// What each durability mode promises after a crash.
+mod durability;
 /// The text and the kind of every error.
 mod errors;
 /// The store's file in a real folder: two processes, what is no store, full disks.
