@@ -83,7 +83,9 @@ fn chunk_of(rows: &[&[u8]]) -> Vec<u8> {
         end += row.len();
         put(&mut chunk, end);
     }
-    chunk.extend(rows.iter().copied().flatten());
+    for row in rows {
+        chunk.extend_from_slice(row);
+    }
     chunk
 }
 
@@ -119,6 +121,10 @@ impl Roll<Table<'_, u64, Bytes>> {
     /// Brings everything to the table, in chunks that fill their pages.
     pub(super) fn settle(&mut self) -> Result<(), Fault> {
         let Tail { mut first, chunk } = std::mem::take(&mut self.tail);
+        if head(&chunk).is_some_and(|(count, _)| count == 1) {
+            self.table.insert(first, chunk.as_slice())?;
+            return Ok(());
+        }
         let rows: Vec<&[u8]> = rows(first, &chunk).map(|(_, row)| row).collect();
         let mut rest = rows.as_slice();
         while !rest.is_empty() {
