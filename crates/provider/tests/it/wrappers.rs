@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use treering_provider::{
-    Error, Fallback, Folding, JobEntry, Ledger, Limited, Permits, Result, Scripted, Summarizer,
-    SummaryJob,
+    Caller, Error, Fallback, Folding, JobEntry, Ledger, Limited, Permits, Result, Scripted,
+    Summarizer, SummaryJob,
 };
 use treering_tree::{Kind, Message, Role, Summary};
 
@@ -195,4 +195,59 @@ async fn chunks_that_overflow_are_parted_anew_and_nothing_is_left_out() {
         let expected: Vec<String> = (0..60).map(|at| format!("entry{at}")).collect();
         assert_eq!(summary.text, expected.join(","), "{window}");
     }
+}
+
+/// Takes its time, and notes when it begins and ends.
+struct Slow(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl Slow {
+    fn note(&self, what: &str, nth: u64) {
+        self.0.lock().unwrap().push(format!("{what} {nth}"));
+    }
+}
+
+#[async_trait]
+impl Summarizer for Slow {
+    async fn summarize(&self, job: SummaryJob) -> Result<Summary> {
+        let nth = u64::from(job.budget_tokens);
+        self.note("begins", nth);
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        self.note("ends", nth);
+        Ok(Summary::default())
+    }
+
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn turns_pass_waiting_compactions_and_every_compaction_gets_its_turn() {
+    let (permits, seen) = (Permits::new(), Arc::new(std::sync::Mutex::new(Vec::new())));
+    let limited = Limited::new(Slow(Arc::clone(&seen)), &permits, "here", "tiny", 1);
+    let compactions = (0..3).map(|nth| {
+        let job = SummaryJob { budget_tokens: nth, ..SummaryJob::default() };
+        limited.summarize(job)
+    });
+    let gate = permits.of("here", "tiny", 1);
+    // The main conversations of several sessions: as soon as one has its answer it asks again.
+    let talking = async |_: u32| {
+        let mut longest_wait = Duration::ZERO;
+        for _ in 0..20 {
+            let asked = tokio::time::Instant::now();
+            let permit = gate.take(Caller::Turn).await;
+            longest_wait = longest_wait.max(asked.elapsed());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            drop(permit);
+        }
+        longest_wait
+    };
+    let talks = futures_util::future::join_all((0..2).map(talking));
+    let (waits, summaries) =
+        futures_util::future::join(talks, futures_util::future::join_all(compactions)).await;
+    assert!(summaries.iter().all(Result::is_ok));
+    let seen = seen.lock().unwrap().clone();
+    assert_eq!(seen, ["begins 0", "ends 0", "begins 1", "ends 1", "begins 2", "ends 2"]);
+    // No turn waited for more than the summary that was running and the other talk's turn.
+    assert!(waits.iter().all(|wait| wait.as_millis() <= 30 + 2 * 5), "{waits:?}");
 }
