@@ -12,6 +12,8 @@ pub struct Coverage {
     pub covered: Vec<Id>,
     /// Still verbatim, behind the summary.
     pub kept: Vec<Id>,
+    /// Behind the summary, masked.
+    pub masked: Vec<Id>,
     /// Still verbatim, in front of the summary.
     pub lifted: Vec<Id>,
     /// System prompts whose slot has a newer one in the context.
@@ -34,13 +36,15 @@ impl Coverage {
 /// Accounts for everything in the context `before` a compaction landed. `after` is the context at the
 /// compaction entry, `summarized` what was given to the summarizer, the older summary included.
 pub fn coverage(before: &Context, after: &Context, summarized: &[Id]) -> Coverage {
-    let of = |wanted: &[Source]| -> BTreeSet<Id> {
+    let of = |wanted: &[Source], masked: bool| -> BTreeSet<Id> {
         let items = after.items.iter().filter(|item| wanted.contains(&item.source));
+        // What closes a call of an entry is not that entry.
+        let items = items.filter(|item| !item.is_interruption() && item.is_masked() == masked);
         items.map(|item| item.stored.entry.id()).collect()
     };
     let covered: BTreeSet<Id> = summarized.iter().copied().collect();
-    let kept = of(&[Source::Kept, Source::Later]);
-    let lifted = of(&[Source::Pin]);
+    let [kept, masked] = [false, true].map(|masked| of(&[Source::Kept, Source::Later], masked));
+    let lifted = of(&[Source::Pin], false);
     let shown_slots: BTreeSet<&str> = after
         .items
         .iter()
@@ -57,6 +61,7 @@ pub fn coverage(before: &Context, after: &Context, summarized: &[Id]) -> Coverag
         let places = [
             (covered.contains(&id), &mut account.covered),
             (kept.contains(&id), &mut account.kept),
+            (masked.contains(&id), &mut account.masked),
             (lifted.contains(&id), &mut account.lifted),
         ];
         let found =

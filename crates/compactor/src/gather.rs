@@ -1,11 +1,11 @@
 //! What a cut covers, as a job for the summarizer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use treering_interchange::{message, plain_text};
-use treering_provider::{JobEntry, SummaryJob};
+use treering_interchange::{masked, message, plain_text};
+use treering_provider::{JobEntry, SummaryJob, TokenCounter, count_message};
 use treering_tree::context::{Form, Item, Source};
-use treering_tree::{Context, Cut, Id, Kind, Message, Number, Store, Stored, Summary};
+use treering_tree::{Context, Cut, Id, Kind, Mask, Message, Number, Place, Store, Stored, Summary};
 
 use crate::error::Result;
 
@@ -16,26 +16,57 @@ pub(crate) struct Covered {
     pub(crate) ids: Vec<Id>,
     /// What is lifted, by number.
     pub(crate) lifted: BTreeMap<Number, Kind>,
+    /// What is masked of what is kept, in the order of the context.
+    pub(crate) masks: Vec<Mask>,
 }
 
 impl Covered {
     /// Gathers what a cut of the context at `head` covers. O(context).
-    pub(crate) async fn new(store: &dyn Store, head: Id, cut: &Cut) -> Result<Self> {
+    /// `masked` of it are to be masked where they are kept.
+    pub(crate) async fn new(
+        store: &dyn Store,
+        counter: &dyn TokenCounter,
+        (head, cut): (Id, &Cut),
+        masked: &HashSet<Id>,
+    ) -> Result<Self> {
         let context = Context::at(store, head).await?;
         let mut covered = Self {
             job: SummaryJob::default(),
             ids: Vec::new(),
             lifted: cut.lifted.iter().map(|number| (*number, Kind::Pin)).collect(),
+            masks: Vec::new(),
         };
         for item in context.items {
             covered.add(&item, cut);
+            if masked.contains(&item.stored.place.id) && !item.is_interruption() {
+                covered.mask(&item, counter);
+            }
         }
         Ok(covered)
     }
 
+    /// Tokens that masks save.
+    pub(crate) fn saved_tokens(&self) -> u64 {
+        self.masks.iter().map(|mask| u64::from(mask.saved_tokens)).sum()
+    }
+
+    fn mask(&mut self, item: &Item, counter: &dyn TokenCounter) {
+        let Place { id: entry, tokens, .. } = item.stored.place;
+        let saved_tokens = match item.form {
+            Form::Masked { saved_tokens } => saved_tokens.min(tokens),
+            _ => tokens.saturating_sub(count_message(counter, &masked(item))),
+        };
+        if saved_tokens > 0 {
+            self.masks.push(Mask { entry, saved_tokens });
+            if let Some(kept) = self.job.kept.last_mut() {
+                (kept.message, kept.tokens) = (masked(item), tokens - saved_tokens);
+            }
+        }
+    }
+
     fn add(&mut self, item: &Item, cut: &Cut) {
         let place = &item.stored.place;
-        if matches!(item.form, Form::Interrupted { .. }) {
+        if item.is_interruption() {
             // Not an entry of its own: the call says it.
             return;
         }

@@ -52,8 +52,10 @@ mod leave;
 mod look;
 mod recall;
 mod recount;
+mod remembered;
 mod run;
 mod watch;
+mod work;
 
 pub use count::{counted, draft_tokens};
 pub use coverage::{Coverage, coverage};

@@ -1,24 +1,17 @@
 //! Automatic compaction: a look after every append, a start in the background when it is due, a wait
 //! only where the next call would fail.
 
+use crate::error::Result;
+use crate::flight::Handle;
+use crate::gauge::{self, Known};
+use crate::lease::Lease;
+use crate::remembered;
+use crate::run::{CompactionResult, Compactor};
 use serde::{Deserialize, Serialize};
 use treering_policy::{Breaker, Outcome, Policy, Reading, Rest, SkipReason, should_compact};
 use treering_provider::Calibrations;
-use treering_tree::{
-    Change, Committed, Draft, Error as TreeError, Expect, Measure, MemoWrite, Presence, Reason,
-    Session,
-};
+use treering_tree::{Committed, Draft, Expect, Measure, Session};
 
-use crate::error::Result;
-use crate::flight::{Handle, OnDrop};
-use crate::gauge::{self, Known};
-use crate::lease::{Lease, memo_name};
-use crate::run::{CompactionResult, Compactor, RunOptions};
-
-/// What the memo of a branch's breaker begins with.
-const BREAKER: &str = "compaction-breaker/";
-/// How often a breaker's memo is written against others who write it.
-const MEMO_TRIES: u64 = 100;
 /// How many compactions are waited for until a context fits.
 const WAITS: u64 = 3;
 
@@ -89,7 +82,7 @@ impl Compactor {
     pub async fn status(&self, session: &Session) -> Result<Status> {
         let branch = session.info().await?.active;
         let (lease, _) = Lease::read(session, &branch).await?;
-        let breaker = read(session, &branch).await?.0;
+        let breaker = remembered::read(session, &branch).await?.0;
         let measure = self.recounted(session).measure().await?;
         let tokens = measure.map_or(0, |measure| measure.tokens);
         let known = Known::read(&**session.store(), session.name()).await?;
@@ -102,7 +95,7 @@ impl Compactor {
     /// `NotFound` for an unknown session, `Corrupt`, `Storage`.
     pub async fn rearm(&self, session: &Session) -> Result<()> {
         let branch = session.info().await?.active;
-        change(session, &branch, |breaker| *breaker = Breaker::default()).await
+        remembered::change(session, &branch, |breaker| *breaker = Breaker::default()).await
     }
 }
 
@@ -159,18 +152,16 @@ impl Watch {
 
     async fn fire(&self, measure: &Measure) -> Result<Look> {
         let branch = self.session.info().await?.active;
-        let options = RunOptions::default();
         if let Some(handle) = self.compactor.joined(&self.session, &branch) {
             return Ok(Look::Started(handle));
         }
         let reading = reading(measure, &self.policy);
         let mut fired = Ok(());
-        change(&self.session, &branch, |breaker| fired = breaker.fire(reading)).await?;
+        remembered::change(&self.session, &branch, |breaker| fired = breaker.fire(reading)).await?;
         if let Err(rest) = fired {
             return Ok(Look::Rests(rest));
         }
-        let start = self.compactor.start(&self.session, &self.policy, &options, OnDrop::Detach);
-        let handle = start.await?;
+        let handle = self.compactor.start_counted(&self.session, &branch, &self.policy);
         let mut settling = handle.another();
         let watch = self.clone();
         tokio::spawn(async move {
@@ -180,27 +171,19 @@ impl Watch {
         Ok(Look::Started(handle))
     }
 
+    /// Counts what came of it, unless it landed: then that was counted in the same step.
     async fn settle(&self, branch: &str, result: &Result<CompactionResult>) {
         let outcome = match result {
-            Err(crate::Error::Cancelled | crate::Error::Aborted) => Outcome::Neutral,
+            Err(crate::Error::Cancelled | crate::Error::Aborted) => return,
             Err(_) => Outcome::Failed,
-            Ok(result) => match (&result.entry, &result.skipped_reason) {
-                (Some(entry), _) => match self.counted.store().measure(*entry).await {
-                    Ok(measure) => Outcome::Landed {
-                        left: measure.tokens,
-                        through: measure.head.tokens_through,
-                    },
-                    Err(_) => Outcome::Neutral,
-                },
-                (None, Some(reason)) if is_useless(reason) => Outcome::Useless,
-                _ => Outcome::Neutral,
-            },
+            Ok(CompactionResult { skipped_reason: Some(reason), .. }) if is_useless(reason) => {
+                Outcome::Useless
+            }
+            Ok(_) => return,
         };
-        if outcome == Outcome::Neutral {
-            return;
-        }
         let policy = &self.policy;
-        let settled = change(&self.session, branch, |breaker| breaker.settle(outcome, policy));
+        let settled =
+            remembered::change(&self.session, branch, |breaker| breaker.settle(outcome, policy));
         if let Err(error) = settled.await {
             tracing::warn!(session = self.session.name(), branch, %error, "breaker not kept");
         }
@@ -226,42 +209,6 @@ fn reading(measure: &Measure, policy: &Policy) -> Reading {
         overhead: cut.map_or(0, |cut| cut.lifted_tokens),
         window: policy.window,
     }
-}
-
-async fn read(session: &Session, branch: &str) -> Result<(Breaker, Option<Vec<u8>>)> {
-    let memo = session.store().memo(session.name(), &memo_name(BREAKER, branch)).await?;
-    let known = memo.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok());
-    Ok((known.unwrap_or_default(), memo))
-}
-
-/// Changes what is remembered of a branch, by compare-and-swap.
-async fn change(
-    session: &Session,
-    branch: &str,
-    mut change: impl FnMut(&mut Breaker) + Send,
-) -> Result<()> {
-    for _ in 0..MEMO_TRIES {
-        let (before, memo) = read(session, branch).await?;
-        let mut after = before.clone();
-        change(&mut after);
-        if after == before {
-            return Ok(());
-        }
-        // Numbers only: nothing of it can fail to encode.
-        let value = serde_json::to_vec(&after).unwrap_or_default();
-        let name = memo_name(BREAKER, branch);
-        let commit = Change {
-            presence: Presence::Existing,
-            memos: vec![MemoWrite { name, expect: Some(memo), value: Some(value) }],
-            ..Change::new(session.name(), Reason::Land, session.sources().now_ms())
-        };
-        match session.store().commit(commit).await {
-            Err(TreeError::MemoChanged { .. }) => {}
-            done => return Ok(done.map(drop)?),
-        }
-    }
-    let name = memo_name(BREAKER, branch);
-    Err(TreeError::MemoChanged { session: session.name().to_owned(), name }.into())
 }
 
 #[cfg(test)]
@@ -304,6 +251,23 @@ mod tests {
         assert_eq!((status.breaker.landed_at, status.breaker.open), (Some(540), None));
         assert_eq!(status.lease.last.unwrap().entry, Some(desk.head().await));
         assert!(matches!(watch.look().await.unwrap(), Look::Fits { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_landing_is_counted_in_the_step_that_lands_it() {
+        let desk = Desk::with("u300 a150 u60 a20").await;
+        let (compactor, _) = scripted(&["what was"]);
+        let mut handle = compactor.start_counted(&desk.session, "main", &keeping(50));
+        let done = handle.result().await.unwrap();
+        // No watch settled anything: what is counted came with the entry.
+        let status = compactor.status(&desk.session).await.unwrap();
+        assert_eq!(status.breaker.landed_at, Some(530));
+        assert_eq!(desk.head().await, done.entry.unwrap());
+        // Nobody's automatic compaction: nothing is counted.
+        let by_hand = Desk::with("u300 a150 u60 a20").await;
+        crate::kit::compact(&by_hand, &keeping(50), "what was").await;
+        let status = compactor.status(&by_hand.session).await.unwrap();
+        assert_eq!(status.breaker, Breaker::default());
     }
 
     #[tokio::test]

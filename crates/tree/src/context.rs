@@ -39,6 +39,11 @@ pub struct Item {
 }
 
 impl Item {
+    /// Whether it only closes a call of its entry.
+    pub fn is_interruption(&self) -> bool {
+        matches!(self.form, Form::Interrupted { .. })
+    }
+
     /// Whether a compaction masks its entry.
     pub fn is_masked(&self) -> bool {
         matches!(self.form, Form::Masked { .. })

@@ -1,21 +1,34 @@
 //! What is looked at is enough: the same cut as with the whole context in view.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use treering_policy::{Preset, Share, SkipReason};
 
 use super::*;
 use crate::kit::{Desk, compact, keeping};
 
+/// The first kept entry, and what is masked.
+type Found = Result<(Option<Id>, BTreeSet<Id>), SkipReason>;
+
+fn found(sight: &Sight, policy: &Policy, forced: bool) -> Found {
+    let found = |chosen: Chosen| {
+        (chosen.first_kept.map(|place| place.id), chosen.masked.into_iter().collect())
+    };
+    sight.plan(policy, forced).map(found)
+}
+
 /// The cut with everything visible as steps.
-async fn plan_of_all(desk: &Desk, policy: &Policy, forced: bool) -> Result<Option<Id>, SkipReason> {
+async fn plan_of_all(desk: &Desk, policy: &Policy, forced: bool) -> Found {
     let measure = desk.session.measure().await.unwrap().unwrap();
     let (head, visible) = (measure.head.clone(), measure.first_visible_depth());
     let store = desk.store();
     let (places, mut steps) = fetch(store, &head, visible, visible, 0).await.unwrap();
-    let before = weigh(store, &measure, &places, &mut steps).await.unwrap();
+    let masks = masks(store, &measure).await.unwrap();
+    let before = weigh(store, &measure, &places, &masks, &mut steps).await.unwrap();
     assert_eq!((before.tokens, before.turns), (0, 0));
-    let sight = Sight { measure, places, steps, before, through: None };
-    sight.plan(policy, forced).map(|chosen| chosen.first_kept.map(|place| place.id))
+    let sight = Sight { measure, places, steps, before, through: None, masks };
+    found(&sight, policy, forced)
 }
 
 fn policies() -> Vec<Policy> {
@@ -41,6 +54,7 @@ fn line() -> impl Strategy<Value = String> {
         3 => (1_u32..60, 1_u32..4).prop_map(|(size, calls)| format!("a{size}>{calls}")),
         8 => (1_u32..60).prop_map(|size| format!("t{size}")),
         1 => Just("n9".to_owned()),
+        1 => (500_u32..2_000).prop_map(|size| format!("t{size}")),
         2 => Just("m0".to_owned()),
         1 => (1_u32..60).prop_map(|size| format!("p{size}")),
     ];
@@ -58,9 +72,7 @@ proptest! {
                 for policy in policies() {
                     let measure = desk.session.measure().await.unwrap().unwrap();
                     let sight = Sight::new(desk.store(), measure, &policy, None).await.unwrap();
-                    let found = sight
-                        .plan(&policy, forced)
-                        .map(|chosen| chosen.first_kept.map(|place| place.id));
+                    let found = found(&sight, &policy, forced);
                     let expected = plan_of_all(&desk, &policy, forced).await;
                     match (&found, &expected) {
                         // The numbers of a reason may be of what was looked at.

@@ -2,11 +2,13 @@
 
 use treering_provider::Scripted;
 use treering_tree::context::Source;
-use treering_tree::{Expect, Message, Role};
+use treering_tree::{Expect, Kind, Message, Role};
+
+use treering_provider::{Error as ProviderError, SummaryJob};
 
 use super::*;
 use crate::kit::{Desk, Flying, Gated, Words, compact, keeping, scripted};
-use crate::{ErrorKind, SkipReason};
+use crate::{ErrorKind, Happened, Progress, SkipReason};
 
 fn nexus() -> Policy {
     Policy { window: 1_000, reserve: Some(100), ..Policy::default() }
@@ -28,6 +30,7 @@ async fn seven_of_ten_user_entries_are_summarized() {
         entry: Some(head),
         first_kept_entry_id: Some(desk.ids[7]),
         summarized_count: 7,
+        masked_count: 0,
         tokens_before: 950,
         tokens_after: 3 * 95 + 4,
         skipped_reason: None,
