@@ -98,7 +98,9 @@ pub(crate) fn envelope_bytes(envelope: &Envelope) -> Vec<u8> {
     out.extend(envelope.at_ms.to_le_bytes());
     for id in [&envelope.parent, &envelope.target] {
         out.push(u8::from(id.is_some()));
-        out.extend(id.iter().flat_map(Id::as_bytes));
+        if let Some(id) = id {
+            out.extend_from_slice(id.as_bytes());
+        }
     }
     for name in [&envelope.alias, &envelope.slot] {
         out.push(u8::from(name.is_some()));

@@ -377,11 +377,8 @@ impl Applier<'_, '_> {
                     previous_in_session,
                     overlay,
                 )?;
-                let place = Arc::clone(&new.place);
-                previous_in_session = Some(place.number);
-                overlay.new_ids.borrow_mut().insert(place.id, place.number);
-                overlay.new.borrow_mut().insert(place.number, new);
-                place
+                previous_in_session = Some(new.place.number);
+                overlay.add(new)
             };
             ids.push(place.id);
             above = Some(place);

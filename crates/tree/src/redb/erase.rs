@@ -139,6 +139,7 @@ impl Applier<'_, '_> {
             entries: self.counters.entries,
             new: RefCell::default(),
             new_ids: RefCell::default(),
+            new_aliases: RefCell::default(),
         }
     }
 }

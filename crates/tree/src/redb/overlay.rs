@@ -1,7 +1,7 @@
 //! What a change sees while it is checked: the store, and on top of it the entries it adds itself.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::cache::Caches;
@@ -34,7 +34,9 @@ pub(super) struct Overlay<'a, 't> {
     /// Entries the store holds; numbers from here on are the change's own.
     pub(super) entries: u64,
     pub(super) new: RefCell<BTreeMap<Number, New>>,
-    pub(super) new_ids: RefCell<BTreeMap<Id, Number>>,
+    pub(super) new_ids: RefCell<HashMap<Id, Number>>,
+    /// By short hash; as in the index, whoever finds something by it compares the alias itself.
+    pub(super) new_aliases: RefCell<HashMap<u64, Vec<Number>>>,
 }
 
 impl Places for Overlay<'_, '_> {
@@ -63,6 +65,17 @@ impl Above for Overlay<'_, '_> {
 }
 
 impl Overlay<'_, '_> {
+    /// Adds an entry of the change; answers its place.
+    pub(super) fn add(&self, new: New) -> Arc<Place> {
+        let place = Arc::clone(&new.place);
+        self.new_ids.borrow_mut().insert(place.id, place.number);
+        if let Some(alias) = place.alias {
+            self.new_aliases.borrow_mut().entry(alias).or_default().push(place.number);
+        }
+        self.new.borrow_mut().insert(place.number, new);
+        place
+    }
+
     pub(super) fn find(&self, id: &Id) -> Result<Option<Arc<Place>>> {
         if let Some(number) = self.new_ids.borrow().get(id) {
             return self.place(*number).map(Some);
@@ -84,8 +97,7 @@ impl Overlay<'_, '_> {
         let hash = derive::alias_hash(tree, alias);
         let (view, ()) = self.index.with_view(|| ());
         let mut numbers = view.numbers(Which::Aliases, &self.tables.aliases, hash)?;
-        let is_new = |new: &&New| new.place.alias == Some(hash);
-        numbers.extend(self.new.borrow().values().filter(is_new).map(|new| new.place.number));
+        numbers.extend(self.new_aliases.borrow().get(&hash).into_iter().flatten());
         for number in numbers {
             if number < self.entries || self.new.borrow().contains_key(&number) {
                 let envelope = self.envelope(number)?;

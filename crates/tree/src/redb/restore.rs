@@ -280,9 +280,7 @@ fn put_run(
             }
         };
         previous_in_session = Some(place.number);
-        overlay.new_ids.borrow_mut().insert(place.id, place.number);
-        let new = New { draft, entry: Arc::new(entry), place: Arc::new(place) };
-        overlay.new.borrow_mut().insert(new.place.number, new);
+        overlay.add(New { draft, entry: Arc::new(entry), place: Arc::new(place) });
     }
     let new = overlay.new.into_inner();
     let prepared = Prepared::recovered(name, at_ms, shorter);
