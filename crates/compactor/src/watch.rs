@@ -1,16 +1,17 @@
 //! Automatic compaction: a look after every append, a start in the background when it is due, a wait
 //! only where the next call would fail.
 
+use serde::{Deserialize, Serialize};
+use treering_policy::{Breaker, Outcome, Policy, Reading, Rest, SkipReason, should_compact};
+use treering_provider::Calibrations;
+use treering_tree::{Committed, Draft, Expect, Measure, Session};
+
 use crate::error::Result;
 use crate::flight::Handle;
 use crate::gauge::{self, Known};
 use crate::lease::Lease;
 use crate::remembered;
 use crate::run::{CompactionResult, Compactor};
-use serde::{Deserialize, Serialize};
-use treering_policy::{Breaker, Outcome, Policy, Reading, Rest, SkipReason, should_compact};
-use treering_provider::Calibrations;
-use treering_tree::{Committed, Draft, Expect, Measure, Session};
 
 /// How many compactions are waited for until a context fits.
 const WAITS: u64 = 3;

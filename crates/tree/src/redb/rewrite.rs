@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::fault::guarded;
 use super::file::{self, Place as Where, Taken};
 use super::tables::{MetaRow, ReadTables, WriteTables, copy_all};
 use super::{Open, Options, RedbStore, shrink};
@@ -71,7 +72,7 @@ fn rewrite(
     let (old, counters, _) = Open::new(&Where::File(path.to_owned()), options)?;
     file::publish(path, &options.sources, Taken::Replaced, |temporary| {
         let options = options.clone().write_ahead(false);
-        let (new, ..) = Open::new(&Where::File(temporary.to_owned()), &options)?;
+        let (mut new, ..) = Open::new(&Where::File(temporary.to_owned()), &options)?;
         old.guarded(|| {
             use redb::ReadableDatabase;
             let from = ReadTables::open(&old.database.begin_read()?)?;
@@ -94,8 +95,8 @@ fn rewrite(
             drop(to);
             Ok(txn.commit()?)
         })?;
-        drop(new);
-        Ok(())
+        // redb doubles a file that grows: gives back what the copy left free.
+        guarded(|| Ok(new.database.compact().map(drop)?))
     })?;
     Ok(RewriteReport { entries: counters.entries, bytes_before, bytes_after: bytes() })
 }
