@@ -56,7 +56,7 @@ mod report;
 mod rescue;
 mod split;
 mod stored;
-mod time;
+pub mod time;
 mod understand;
 
 pub use bundle::{BundleOptions, BundleReport, export_bundle, import_bundle};

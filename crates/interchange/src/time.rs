@@ -1,11 +1,12 @@
-//! ISO 8601 times to and from milliseconds since 1970 UTC.
+//! ISO 8601 times to and from milliseconds since 1970 UTC, the one place that knows the calendar. It
+//! never asks what time it is.
 
 use serde_json::Value;
 
 const MS_PER_DAY: i64 = 86_400_000;
 
 /// Reads `YYYY-MM-DDThh:mm:ss[.fraction][Z|+hh:mm|-hh:mm]`; `None` for anything else.
-pub(crate) fn parse_ms(text: &str) -> Option<i64> {
+pub fn parse_ms(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let at = |index: usize, separators: &[u8]| separators.contains(bytes.get(index)?).then_some(());
     at(4, b"-")?;
@@ -83,7 +84,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Writes `YYYY-MM-DDThh:mm:ss.mmmZ`; times outside the years 0 to 9999 are the nearest inside.
-pub(crate) fn write_iso(at_ms: i64) -> String {
+pub fn write_iso(at_ms: i64) -> String {
     let at_ms = at_ms.clamp(-62_167_219_200_000, 253_402_300_799_999);
     let (days, in_day_ms) = (at_ms.div_euclid(MS_PER_DAY), at_ms.rem_euclid(MS_PER_DAY));
     let (year, month, day) = civil_from_days(days);
@@ -137,5 +138,7 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(parse_ms(text), expected, "{text}");
         }
+        assert_eq!(write_iso(4_107_542_400_000), "2100-03-01T00:00:00.000Z");
+        assert_eq!(write_iso(-1), "1969-12-31T23:59:59.999Z");
     }
 }
