@@ -1,6 +1,7 @@
 //! Puts entries into changes of a bounded size and hands them to the store, which writes one while
-//! the next is made.
+//! the next is made. One more may wait, so that the store's writer never does.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
@@ -19,13 +20,15 @@ pub(crate) struct Batch<'a> {
     pub(crate) at_ms: i64,
     drafts: Vec<Draft>,
     bytes: usize,
-    underway: Option<Underway<'a>>,
+    /// Changes in the store's queue, oldest first.
+    underway: VecDeque<Underway<'a>>,
     added: u64,
 }
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(store: &'a dyn Store, session: &'a str, at_ms: i64) -> Self {
-        Self { store, session, at_ms, drafts: Vec::new(), bytes: 0, underway: None, added: 0 }
+        let (drafts, underway) = (Vec::new(), VecDeque::new());
+        Self { store, session, at_ms, drafts, bytes: 0, underway, added: 0 }
     }
 
     pub(crate) fn put(&mut self, draft: Draft) {
@@ -44,7 +47,7 @@ impl<'a> Batch<'a> {
     /// Waits until everything is durable; answers how many entries were new.
     pub(crate) async fn finish(&mut self) -> Result<u64> {
         self.flush().await?;
-        self.settle().await?;
+        self.settle(0).await?;
         Ok(self.added)
     }
 
@@ -56,7 +59,6 @@ impl<'a> Batch<'a> {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        self.settle().await?;
         if self.drafts.is_empty() {
             return Ok(());
         }
@@ -71,14 +73,19 @@ impl<'a> Batch<'a> {
         if let Some(done) = begun.await {
             return self.count(done);
         }
-        self.underway = Some(underway);
-        Ok(())
+        self.underway.push_back(underway);
+        self.settle(limits::BATCHES_UNDERWAY).await
     }
 
-    async fn settle(&mut self) -> Result<()> {
-        let Some(underway) = self.underway.take() else { return Ok(()) };
-        let done = underway.await;
-        self.count(done)
+    /// Waits until at most `most` changes are under way.
+    async fn settle(&mut self, most: usize) -> Result<()> {
+        while self.underway.len() > most
+            && let Some(underway) = self.underway.pop_front()
+        {
+            let done = underway.await;
+            self.count(done)?;
+        }
+        Ok(())
     }
 
     fn count(&mut self, done: treering_tree::Result<Committed>) -> Result<()> {

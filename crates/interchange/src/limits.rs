@@ -11,9 +11,13 @@ pub(crate) const HEAD_LINES: usize = 200;
 /// Places of a damaged line where a record is looked for.
 pub(crate) const SPLIT_ATTEMPTS: usize = 32;
 /// Entries in one change of an import.
-pub(crate) const BATCH_ENTRIES: usize = 2_000;
+pub(crate) const BATCH_ENTRIES: usize = 4_000;
 /// Bytes of bodies in one change of an import, give or take one line.
-pub(crate) const BATCH_BYTES: usize = 4 << 20;
+pub(crate) const BATCH_BYTES: usize = 8 << 20;
+/// Changes of an import that the store may have at once: one is written, one waits for that.
+pub(crate) const BATCHES_UNDERWAY: usize = 1;
+/// Rows of an index that are allocated at once.
+pub(crate) const ROWS_AT_ONCE: usize = 4_096;
 /// Repairs listed for one session; the rest is counted.
 pub(crate) const REPAIRS: usize = 10_000;
 /// Leaves of one session that get a branch each.

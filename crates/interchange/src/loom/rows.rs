@@ -5,6 +5,7 @@ use treering_tree::{Id, Kind};
 
 use super::open::Set;
 use crate::formats::Standing;
+use crate::limits;
 
 /// Number of an entry of the tree.
 pub(crate) type Node = u32;
@@ -45,28 +46,40 @@ pub(super) struct Facts {
     pub(super) line: u64,
 }
 
-/// All entries of the tree.
+/// All entries of the tree, in blocks: growing never copies them.
 #[derive(Default)]
-pub(super) struct Rows(Vec<Row>);
+pub(super) struct Rows(Vec<Vec<Row>>);
 
 impl std::ops::Index<Node> for Rows {
     type Output = Row;
 
     fn index(&self, node: Node) -> &Row {
-        &self.0[node as usize]
+        let (block, at) = place(node);
+        &self.0[block][at]
     }
 }
 
 impl std::ops::IndexMut<Node> for Rows {
     fn index_mut(&mut self, node: Node) -> &mut Row {
-        &mut self.0[node as usize]
+        let (block, at) = place(node);
+        &mut self.0[block][at]
     }
 }
 
+fn place(node: Node) -> (usize, usize) {
+    (node as usize / limits::ROWS_AT_ONCE, node as usize % limits::ROWS_AT_ONCE)
+}
+
 impl Rows {
+    /// The next node.
+    fn len(&self) -> Node {
+        let full = self.0.len().saturating_sub(1) * limits::ROWS_AT_ONCE;
+        Node::try_from(full + self.0.last().map_or(0, Vec::len)).unwrap_or(NONE)
+    }
+
     /// Adds an entry under `parent`.
     pub(super) fn push(&mut self, parent: Option<Node>, facts: &Facts) -> Node {
-        let node = Node::try_from(self.0.len()).unwrap_or(NONE);
+        let node = self.len();
         let above = parent.map(|parent| &self[parent]);
         // The tree's rule: no call made before it can still be answered at or after it.
         let may_be_first_kept =
@@ -90,7 +103,14 @@ impl Rows {
             file: facts.file,
             line: facts.line,
         };
-        self.0.push(row);
+        match self.0.last_mut() {
+            Some(block) if block.len() < limits::ROWS_AT_ONCE => block.push(row),
+            _ => {
+                let mut block = Vec::with_capacity(limits::ROWS_AT_ONCE);
+                block.push(row);
+                self.0.push(block);
+            }
+        }
         if let Some(parent) = parent {
             self[parent].newest_child = node;
         }
@@ -142,13 +162,12 @@ impl Rows {
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = Id> + '_ {
-        self.0.iter().map(|row| row.id)
+        self.0.iter().flatten().map(|row| row.id)
     }
 
     /// The last node of a file.
     pub(super) fn last(&self, file: u32) -> Option<Node> {
-        let at = self.0.iter().rposition(|row| row.file == file)?;
-        Node::try_from(at).ok()
+        (0..self.len()).rev().find(|node| self[*node].file == file)
     }
 
     /// Of the leaves of a file, the one whose conversation is the current one: not on the side if
@@ -156,15 +175,15 @@ impl Rows {
     pub(super) fn last_leaf(&self, file: u32, leaves: impl Iterator<Item = Node>) -> Option<Node> {
         let ranked = leaves.filter(|leaf| self[*leaf].file == file).filter_map(|leaf| {
             let said = self[leaf].said;
-            let is_main = !self.0.get(said as usize)?.side;
-            Some((is_main, said, leaf))
+            let is_main = said != NONE && !self[said].side;
+            (said != NONE).then_some((is_main, said, leaf))
         });
         ranked.max().map(|(_, _, leaf)| self.stand_in_of(leaf))
     }
 
     /// What decides branches, parents before children.
     pub(super) fn strands(&self) -> impl Iterator<Item = Strand> + '_ {
-        self.0.iter().zip(0..).map(|(row, node)| Strand {
+        self.0.iter().flatten().zip(0..).map(|(row, node)| Strand {
             node,
             parent: (row.parent != NONE).then_some(row.parent),
             is_leaf: row.newest_child == NONE,
