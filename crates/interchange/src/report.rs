@@ -88,6 +88,8 @@ pub enum RepairKind {
     UnusableId,
     /// An id that an earlier record has.
     DuplicateId,
+    /// The same, but its tool says that it wrote the record once more: a compaction preserved it.
+    PreservedRecord,
     /// A parent that no earlier record of the file has.
     DanglingParent,
     /// A parent that comes only after its child.

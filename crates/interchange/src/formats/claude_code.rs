@@ -6,11 +6,14 @@
 //! ends at the last leaf of user or model that is not on the side. The `isCompactSummary` line is
 //! the compaction; the boundary before it is a record.
 
+mod preserved;
+
 use std::path::Path;
 
 use serde::Deserialize;
 use treering_tree::{Kind, Message, Part, Role, Usage};
 
+use self::preserved::{Compacted, Preserved};
 use super::{About, Current, Format, Found, Hangs, Head, Meaning, Reader, Standing, result_text};
 use crate::json::{self, Raw, Text, lenient, string};
 use crate::time::parse_ms;
@@ -53,6 +56,8 @@ struct Line<'a> {
     content: Option<Text<'a>>,
     #[serde(borrow, default)]
     snapshot: Option<Raw<'a>>,
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    compact_metadata: Option<Compacted<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -147,7 +152,7 @@ impl Format for ClaudeCode {
     }
 
     fn reader(&self) -> Box<dyn Reader> {
-        Box::new(Lines)
+        Box::new(Lines::default())
     }
 
     fn message(&self, kind: Kind, text: &str) -> Option<Message> {
@@ -210,7 +215,10 @@ fn is_uuid(text: &str) -> bool {
         })
 }
 
-struct Lines;
+#[derive(Default)]
+struct Lines {
+    preserved: Preserved,
+}
 
 impl Reader for Lines {
     fn read(&mut self, text: &str) -> Option<Meaning> {
@@ -224,6 +232,9 @@ impl Reader for Lines {
         let Some(id) = &line.uuid else {
             return Some(Meaning { misplaced: is_said, ..aside });
         };
+        if let Some(metadata) = &line.compact_metadata {
+            self.preserved = Preserved::of(metadata);
+        }
         let hangs = match &line.parent_uuid {
             Some(parent) => Hangs::Under(parent.as_str().to_owned()),
             None => Hangs::Root,
@@ -244,6 +255,7 @@ impl Reader for Lines {
             about: (kind == Kind::Compaction).then_some(About::Nothing),
             group: if kind == Kind::Assistant { string(said.id.clone()) } else { None },
             continues: matches!(kind, Kind::ToolResult | Kind::Record),
+            preserved: self.preserved.takes(id.as_str()),
             standing,
             message: if has_message { line.message(kind, &said) } else { None },
             ..aside

@@ -163,6 +163,8 @@ pub(crate) struct Meaning {
     pub(crate) standing: Standing,
     /// What it says, for the kinds that have a place in a context.
     pub(crate) message: Option<Message>,
+    /// Whether its tool says that it wrote it before, with the same id.
+    pub(crate) preserved: bool,
     /// Whether it lacks the id that would give it a place in the tree.
     pub(crate) misplaced: bool,
     /// The slot of a system prompt.
@@ -185,6 +187,7 @@ impl Meaning {
             continues: false,
             standing: Standing::Mute,
             message: None,
+            preserved: false,
             misplaced: false,
             slot: None,
             mark: None,

@@ -369,7 +369,12 @@ impl Loom {
             let line = self.rows[name.node].line;
             let detail =
                 format!("id {} is that of line {line}; from here on it is this one", quoted(id));
-            repairs.push((RepairKind::DuplicateId, detail));
+            let kind = if meaning.preserved {
+                RepairKind::PreservedRecord
+            } else {
+                RepairKind::DuplicateId
+            };
+            repairs.push((kind, detail));
         }
         name.copies += 1;
         // Another file of the session does not take an id away from the one that had it.

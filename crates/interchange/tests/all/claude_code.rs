@@ -4,7 +4,7 @@
 use treering_interchange::RepairKind::{
     self, ByteOrderMark, DamagedLine, DanglingParent, DuplicateId, GluedRecords, InvalidUtf8,
     LateParent, LateResult, MissingId, MovedCut, NotARecord, NulRun, OrphanResult, ParallelFork,
-    SelfParent, TooManyCalls, TornLine, UnansweredCall, UnusableId,
+    PreservedRecord, SelfParent, TooManyCalls, TornLine, UnansweredCall, UnusableId,
 };
 use treering_tree::Kind;
 
@@ -353,6 +353,34 @@ fn messages_preserved_by_a_compaction_follow_its_summary() {
         + &assistant("a2", "u2")
         + &user("u3", "a2");
     check(vec![("replayed", lines, "b sum u2 a2 u3", &[(DuplicateId, 7), (DuplicateId, 8)])]);
+}
+
+#[test]
+fn what_a_compaction_says_it_preserved_is_no_accident() {
+    let with_metadata = |metadata: &str| {
+        let boundary =
+            boundary("b", "a2").replacen('{', &format!("{{\"compactMetadata\":{metadata},"), 1);
+        user("u1", "")
+            + &assistant("a1", "u1")
+            + &user("u2", "a1")
+            + &assistant("a2", "u2")
+            + &boundary
+            + &with(&user("sum", "b"), SUMMARY)
+            + &user("u2", "sum")
+            + &assistant("a2", "u2")
+            + &user("u3", "a2")
+    };
+    let expected = &[(PreservedRecord, 7), (PreservedRecord, 8)][..];
+    let segment = r#"{"preservedSegment":{"headUuid":"u2","anchorUuid":"sum","tailUuid":"a2"}}"#;
+    let messages = r#"{"preservedMessages":{"anchorUuid":"sum","uuids":["u2","a2"]}}"#;
+    // What is anchored to itself says nothing.
+    let senseless = r#"{"preservedMessages":{"anchorUuid":"u2","uuids":["u2","a2"]}}"#;
+    let all = &[(DuplicateId, 7), (DuplicateId, 8)][..];
+    check(vec![
+        ("segment", with_metadata(segment), "b sum u2 a2 u3", expected),
+        ("messages", with_metadata(messages), "b sum u2 a2 u3", expected),
+        ("senseless", with_metadata(senseless), "b sum u2 a2 u3", all),
+    ]);
 }
 
 #[test]
