@@ -11,8 +11,9 @@ use treering_tree::{Counted, MAIN, Message, Number, Store, Stored};
 use crate::error::{Error, Result};
 use crate::files::{Group, Input};
 use crate::limits;
-use crate::load::{Options, find, load_groups};
+use crate::load::{Options, load_groups};
 use crate::report::{RepairKind, SessionReport};
+use crate::sessions::Sessions;
 
 /// How to look.
 #[derive(Clone, Copy)]
@@ -121,7 +122,7 @@ pub enum FindingKind {
 /// scratch store. A session that cannot be read is a finding.
 pub async fn doctor(inputs: Vec<Input>, options: DoctorOptions<'_>) -> Result<Vec<Diagnosis>> {
     let mut all = Vec::new();
-    for group in find(inputs, options.format)? {
+    for group in &Sessions::find(inputs, options.format)?.groups {
         all.push(diagnose(group, options).await?.diagnosis);
     }
     Ok(all)
@@ -133,30 +134,54 @@ pub(crate) struct Patient {
     pub(crate) diagnosis: Diagnosis,
 }
 
-pub(crate) async fn diagnose(group: Group, options: DoctorOptions<'_>) -> Result<Patient> {
+pub(crate) async fn diagnose(group: &Group, options: DoctorOptions<'_>) -> Result<Patient> {
     let store = (options.scratch)().map_err(Error::tree(&group.session))?;
+    let progress = &mut |_| {};
+    let load = Options { count: options.count, format: None, at_ms: 0, progress };
+    let diagnosis = examine(group, &*store, load).await?;
+    Ok(Patient { store, diagnosis })
+}
+
+impl Sessions {
+    /// Looks at the session at `index`, from 0, in an empty `store`, as [`doctor`] does; empty where there
+    /// is none.
+    ///
+    /// # Errors
+    /// Those of the store. A session that cannot be read is a finding.
+    pub async fn diagnose(
+        &self,
+        index: usize,
+        store: &dyn Store,
+        options: Options<'_>,
+    ) -> Result<Diagnosis> {
+        match self.groups.get(index) {
+            Some(group) => examine(group, store, options).await,
+            None => Ok(Diagnosis::default()),
+        }
+    }
+}
+
+async fn examine(group: &Group, store: &dyn Store, load: Options<'_>) -> Result<Diagnosis> {
     let mut diagnosis = Diagnosis {
         session: group.session.clone(),
         format: group.files.first().map_or("", |file| file.format.name()).to_owned(),
         files: group.files.iter().map(crate::files::SourceFile::shown).collect(),
-        bytes: group.files.iter().map(|file| file.len).sum(),
+        bytes: group.bytes(),
         ..Diagnosis::default()
     };
-    let count = options.count;
-    let load = Options { count, format: None, at_ms: 0, progress: &mut |_| {} };
-    match load_groups(&*store, vec![group], load).await {
+    match load_groups(store, std::slice::from_ref(group), false, load).await {
         Ok(reports) => {
             for report in reports {
                 diagnosis.take(report);
             }
-            diagnosis.look(&*store).await?;
+            diagnosis.look(store).await?;
         }
         Err(error) => {
             let file = diagnosis.files.first().cloned().unwrap_or_default();
             diagnosis.find(FindingKind::Unreadable, file, 1, error.to_string());
         }
     }
-    Ok(Patient { store, diagnosis })
+    Ok(diagnosis)
 }
 
 impl Diagnosis {

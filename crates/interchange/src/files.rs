@@ -28,6 +28,13 @@ pub enum Input {
         /// The bytes of one file.
         bytes: Vec<u8>,
     },
+    /// A file under another name, such as what standard input was put into.
+    File {
+        /// What the report calls it.
+        name: String,
+        /// Where it is.
+        path: PathBuf,
+    },
 }
 
 impl<P: Into<PathBuf>> From<P> for Input {
@@ -38,12 +45,23 @@ impl<P: Into<PathBuf>> From<P> for Input {
 
 /// A file of a known format.
 pub(crate) struct SourceFile {
+    /// What it is called, and where it is unless `content` says otherwise.
     pub(crate) path: PathBuf,
-    bytes: Option<Vec<u8>>,
+    content: Content,
     pub(crate) len: u64,
     pub(crate) format: &'static dyn Format,
     pub(crate) found: Found,
     pub(crate) frame: Frame,
+}
+
+/// Where the bytes of a file are.
+enum Content {
+    /// At its path.
+    Disk,
+    /// Here.
+    Bytes(Vec<u8>),
+    /// At another path.
+    Elsewhere(PathBuf),
 }
 
 impl SourceFile {
@@ -60,10 +78,17 @@ impl SourceFile {
     }
 
     pub(crate) fn open(&self) -> Result<Box<dyn Read + Send + '_>> {
-        match &self.bytes {
-            Some(bytes) => Ok(Box::new(bytes.as_slice())),
-            None => Ok(Box::new(fs::File::open(&self.path).map_err(Error::io(&self.path))?)),
-        }
+        let path = match &self.content {
+            Content::Bytes(bytes) => return Ok(Box::new(bytes.as_slice())),
+            Content::Elsewhere(path) => path,
+            Content::Disk => &self.path,
+        };
+        Ok(Box::new(fs::File::open(path).map_err(Error::io(path))?))
+    }
+
+    /// Its lines, from the first on.
+    pub(crate) fn lines(&self) -> Result<Lines<Box<dyn Read + Send + '_>>> {
+        Ok(Lines::new(self.open()?, self.frame))
     }
 
     fn session(&self) -> String {
@@ -81,6 +106,13 @@ pub(crate) struct Group {
     pub(crate) files: Vec<SourceFile>,
 }
 
+impl Group {
+    /// Size of its files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.len).sum()
+    }
+}
+
 /// The sessions that `inputs` hold, in the order they were found.
 pub(crate) fn find(inputs: Vec<Input>, forced: Option<&'static dyn Format>) -> Result<Vec<Group>> {
     let mut files = Vec::new();
@@ -90,7 +122,11 @@ pub(crate) fn find(inputs: Vec<Input>, forced: Option<&'static dyn Format>) -> R
                 let path = PathBuf::from(name);
                 let len = bytes.len() as u64;
                 let head = recognize(path, &bytes, forced)?;
-                files.push(SourceFile { bytes: Some(bytes), len, ..head });
+                files.push(SourceFile { content: Content::Bytes(bytes), len, ..head });
+            }
+            Input::File { name, path } => {
+                let file = open_head(&path, PathBuf::from(name), forced)?;
+                files.push(SourceFile { content: Content::Elsewhere(path), ..file });
             }
             Input::Path(path) => from_path(&path, forced, &mut files)?,
         }
@@ -124,7 +160,7 @@ fn from_path(
     files: &mut Vec<SourceFile>,
 ) -> Result<()> {
     if path.is_file() {
-        files.push(open_head(path, forced)?);
+        files.push(open_head(path, path.to_owned(), forced)?);
         return Ok(());
     }
     if path.is_dir() {
@@ -169,7 +205,7 @@ fn walk(
             if kind.is_dir() && depth < limits::FOLDER_DEPTH {
                 folders.push((path, depth + 1));
             } else if kind.is_file() && wanted(path.strip_prefix("./").unwrap_or(&path)) {
-                match open_head(&path, forced) {
+                match open_head(&path, path.clone(), forced) {
                     Ok(file) => files.push(file),
                     Err(Error::Unrecognized { .. }) => {}
                     Err(error) => return Err(error),
@@ -188,12 +224,16 @@ fn walk(
     Ok(())
 }
 
-fn open_head(path: &Path, forced: Option<&'static dyn Format>) -> Result<SourceFile> {
+fn open_head(
+    path: &Path,
+    name: PathBuf,
+    forced: Option<&'static dyn Format>,
+) -> Result<SourceFile> {
     let mut head = Vec::new();
     let file = fs::File::open(path).map_err(Error::io(path))?;
     let len = file.metadata().map_err(Error::io(path))?.len();
     file.take(limits::HEAD_BYTES as u64).read_to_end(&mut head).map_err(Error::io(path))?;
-    Ok(SourceFile { len, ..recognize(path.to_owned(), &head, forced)? })
+    Ok(SourceFile { len, ..recognize(name, &head, forced)? })
 }
 
 /// A file of the format that knows how it begins.
@@ -215,7 +255,7 @@ fn recognize(
         return Err(Error::Unrecognized { path, expected: formats::names() });
     };
     let frame = format.frame(&head);
-    Ok(SourceFile { path, bytes: None, len: 0, format, found, frame })
+    Ok(SourceFile { path, content: Content::Disk, len: 0, format, found, frame })
 }
 
 fn first_records(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {

@@ -1,37 +1,73 @@
-//! Follows files that grow: polled, it loads the sessions whose files changed since the last time.
-//! It never waits and never reads a clock; when to poll is the caller's.
+//! Follows files that grow: asked, it finds the sessions whose files changed since the last time. It
+//! never waits and never reads a clock; when to ask is the caller's.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
-use treering_tree::Store;
+use treering_tree::{ErrorKind, Store};
 
 use crate::error::Result;
-use crate::files::{Group, Input};
-use crate::load::{Options, find, load_groups};
+use crate::files::Input;
+use crate::load::Options;
 use crate::report::SessionReport;
+use crate::sessions::Sessions;
 
-/// What a file looked like: its size and when it was written.
-type Look = (u64, Option<SystemTime>);
+/// What a file looked like: its size, and what the file system noted of its last change, which is
+/// compared and never taken for a time.
+pub(crate) type Look = (u64, Option<Duration>);
 
 /// Files that are followed.
 #[derive(Clone, Debug, Default)]
 pub struct Follow {
     paths: Vec<PathBuf>,
     seen: HashMap<PathBuf, Look>,
+    begun: bool,
 }
 
 impl Follow {
     /// Follows files, folders and globs, also what comes into them later.
     pub fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self { paths: paths.into_iter().collect(), seen: HashMap::new() }
+        Self { paths: paths.into_iter().collect(), seen: HashMap::new(), begun: false }
     }
 
-    /// Loads the sessions with a file that is new or changed, all of them the first time; answers
-    /// with their reports. What was loaded before an error is looked at again by the next call.
+    /// The sessions with a file that is new or changed since [`Follow::saw`], all of them the first
+    /// time. Loaded, they leave for later what their tool is still writing: a last record that stops
+    /// in the middle, and the results of the newest calls.
     ///
-    /// Costs a look at every file, and one reading of the files of a changed session.
+    /// Costs a look at every file.
+    ///
+    /// # Errors
+    /// As [`Sessions::find`]; after the first time a path where nothing is, or nothing that is known,
+    /// is passed over, as files come and go.
+    pub fn changed(&self, format: Option<&str>) -> Result<Sessions> {
+        let mut groups = Vec::new();
+        for path in &self.paths {
+            match Sessions::find(vec![Input::Path(path.clone())], format) {
+                Ok(found) => groups.extend(found.groups),
+                Err(error)
+                    if self.begun
+                        && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Format) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut looks = Vec::new();
+        groups.retain(|group| {
+            let before = looks.len();
+            let files = group.files.iter();
+            looks.extend(files.map(|file| (file.path.clone(), (file.len, stamp(&file.path)))));
+            looks[before..].iter().any(|(path, look)| self.seen.get(path) != Some(look))
+        });
+        Ok(Sessions { groups, live: true, looks })
+    }
+
+    /// Notes that sessions were loaded as they are: those that were not are found again.
+    pub fn saw(&mut self, sessions: &Sessions) {
+        self.begun = true;
+        self.seen.extend(sessions.looks.iter().cloned());
+    }
+
+    /// Loads what changed, in one call; costs one reading of the files of a changed session.
     ///
     /// # Errors
     /// As [`load`](crate::load()).
@@ -40,23 +76,15 @@ impl Follow {
         store: &dyn Store,
         options: Options<'_>,
     ) -> Result<Vec<SessionReport>> {
-        let inputs = self.paths.iter().cloned().map(Input::Path).collect();
-        let mut looks = HashMap::new();
-        let mut changed = find(inputs, options.format)?;
-        changed.retain(|group| self.is_changed(group, &mut looks));
-        let reports = load_groups(store, changed, options).await?;
-        self.seen.extend(looks);
+        let changed = self.changed(options.format)?;
+        let reports = changed.load(store, options).await?;
+        self.saw(&changed);
         Ok(reports)
     }
+}
 
-    fn is_changed(&self, group: &Group, looks: &mut HashMap<PathBuf, Look>) -> bool {
-        let mut changed = false;
-        for file in &group.files {
-            let written = std::fs::metadata(&file.path).and_then(|data| data.modified()).ok();
-            let look = (file.len, written);
-            changed |= self.seen.get(&file.path) != Some(&look);
-            looks.insert(file.path.clone(), look);
-        }
-        changed
-    }
+/// What the file system noted of a file's last change.
+fn stamp(path: &Path) -> Option<Duration> {
+    let changed = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    changed.ok()?.duration_since(UNIX_EPOCH).ok()
 }

@@ -6,12 +6,12 @@ use std::fmt;
 use treering_tree::{Counted, Message, Store};
 
 use crate::error::{Error, Result};
-use crate::files::{self, Group, Input};
-use crate::formats::{self, MAIN_PART};
+use crate::files::{Group, Input};
+use crate::formats::MAIN_PART;
 use crate::limits;
-use crate::lines::Lines;
 use crate::loading::Loading;
 use crate::report::{Progress, SessionReport};
+use crate::sessions::Sessions;
 use crate::stored::{Pieces, Survey};
 
 /// How to load.
@@ -48,38 +48,28 @@ pub async fn load(
     inputs: Vec<Input>,
     options: Options<'_>,
 ) -> Result<Vec<SessionReport>> {
-    let groups = find(inputs, options.format)?;
-    load_groups(store, groups, options).await
+    Sessions::find(inputs, options.format)?.load(store, options).await
 }
 
-/// The sessions that `inputs` hold.
-pub(crate) fn find(inputs: Vec<Input>, format: Option<&str>) -> Result<Vec<Group>> {
-    let forced = match format {
-        Some(name) => Some(formats::named(name).ok_or_else(|| Error::UnknownFormat {
-            name: name.to_owned(),
-            known: formats::names(),
-        })?),
-        None => None,
-    };
-    files::find(inputs, forced)
-}
-
-/// Loads sessions that were found.
+/// Loads sessions that were found; while they are `live`, the ends that their tools are still writing
+/// are left for later.
 pub(crate) async fn load_groups(
     store: &dyn Store,
-    groups: Vec<Group>,
+    groups: &[Group],
+    live: bool,
     options: Options<'_>,
 ) -> Result<Vec<SessionReport>> {
-    let total_bytes = groups.iter().flat_map(|group| &group.files).map(|file| file.len).sum();
+    let total_bytes = groups.iter().map(Group::bytes).sum();
     let mut progress = Progress { done_bytes: 0, total_bytes };
     let mut reports = Vec::new();
     for group in groups {
-        let (session, survey) = place_of(store, &group).await?;
+        let (session, survey) = place_of(store, group).await?;
         let mut tell = |done_bytes| (options.progress)(Progress { done_bytes, ..progress });
-        let loading =
+        let mut loading =
             Loading::new(store, &session, survey, options.at_ms, options.count, &mut tell);
+        loading.live = live;
         reports.push(loading.run(&group.files, progress.done_bytes).await?);
-        progress.done_bytes += group.files.iter().map(|file| file.len).sum::<u64>();
+        progress.done_bytes += group.bytes();
     }
     (options.progress)(progress);
     Ok(reports)
@@ -118,7 +108,7 @@ async fn begins_alike(
         return Ok(true);
     };
     let first = first.entry.body().map_or(&[][..], |body| &body.bytes);
-    let mut lines = Lines::new(file.open()?, file.frame);
+    let mut lines = file.lines()?;
     let found = lines.peek(first.len()).map_err(Error::io(&file.path))?;
     Ok(first.starts_with(found))
 }

@@ -36,6 +36,8 @@ pub(crate) struct Loading<'a> {
     numbered: HashSet<Key>,
     /// Entries that are not records of a file.
     sources: u64,
+    /// Whether the tool may still be writing: what it has begun waits until it is whole.
+    pub(crate) live: bool,
 }
 
 /// One file on its way.
@@ -81,6 +83,7 @@ impl<'a> Loading<'a> {
             report: SessionReport { session: session.to_owned(), ..SessionReport::default() },
             numbered: HashSet::new(),
             sources: 0,
+            live: false,
         }
     }
 
@@ -108,6 +111,9 @@ impl<'a> Loading<'a> {
         }
         self.report.added = self.batch.finish().await?.saturating_sub(self.sources);
         for (call, at) in self.loom.unanswered() {
+            if self.live && self.loom.is_open_at_the_end(call, at.file) {
+                continue;
+            }
             let file = shown.get(at.file as usize).map_or("", String::as_str);
             let detail = format!("call {} has no result", quoted(call));
             self.report.mend(RepairKind::UnansweredCall, file, at.line, detail);
@@ -141,15 +147,21 @@ impl<'a> Loading<'a> {
             bytes_before,
             told: 0,
         };
-        let mut lines = Lines::new(file.open()?, file.frame);
+        let mut lines = file.lines()?;
         let mut pieces = Pieces::new(self.batch.store, self.batch.session, known.as_ref());
         if !self.adopt(&mut passage, &mut lines, &mut pieces).await? {
             return Ok(passage);
         }
-        self.begin(&mut passage, lines.offset());
+        let mut begun = false;
         while let Some(line) = lines.next_line().map_err(Error::io(&file.path))? {
             for piece in understand(&mut *passage.reader, file, &line) {
                 let offset = line.offset + piece.range.start as u64;
+                if self.live && piece.is_torn() && !line.bytes.ends_with(b"\n") {
+                    break;
+                }
+                if !std::mem::replace(&mut begun, true) {
+                    self.begin(&mut passage, offset);
+                }
                 let bytes = &line.bytes[piece.range.clone()];
                 self.take(&mut passage, piece, bytes, Spot { offset, line: line.number }, None);
             }

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::export::plain_name;
 use crate::files::Input;
 use crate::limits;
-use crate::load::find;
 use crate::render::{Loss, Target, Transcript, render};
+use crate::sessions::Sessions;
 
 /// A copy that was written, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -47,10 +47,10 @@ pub async fn rescue(
     folder: &Path,
     options: DoctorOptions<'_>,
 ) -> Result<Vec<Rescued>> {
-    let groups = find(inputs, options.format)?;
+    let sessions = Sessions::find(inputs, options.format)?;
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let mut all = Vec::new();
-    for group in groups {
+    for group in &sessions.groups {
         let patient = diagnose(group, options).await?;
         if !patient.diagnosis.is_sound() {
             all.extend(copies(&patient, folder).await?);

@@ -152,6 +152,12 @@ impl Loom {
         all
     }
 
+    /// Whether a call still waits for its result where a file ends.
+    pub(crate) fn is_open_at_the_end(&self, call: &str, file: u32) -> bool {
+        let last = self.last(file);
+        last.is_some_and(|last| self.open.holds(self.rows[last].open, hash(call)))
+    }
+
     pub(crate) fn strands(&self) -> impl Iterator<Item = Strand> + '_ {
         self.rows.strands()
     }

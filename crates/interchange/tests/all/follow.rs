@@ -1,8 +1,9 @@
 //! Files that are followed while they grow.
 
+use treering_interchange::RepairKind::GluedRecords;
 use treering_interchange::{Follow, Options};
 
-use crate::kit::{block_on, shown, store};
+use crate::kit::{block_on, exported, repairs, shown, store};
 
 const HEADER: &str =
     r#"{"type":"session","version":3,"id":"s","timestamp":"2026-01-01T00:00:00Z","cwd":"/"}"#;
@@ -35,4 +36,53 @@ fn a_growing_file_is_followed() {
     std::fs::write(&path, &text).unwrap();
     assert_eq!(poll(), [1]);
     assert_eq!(block_on(shown(&*store, "s", "main")).len(), 2);
+}
+
+#[test]
+fn what_is_still_written_waits_until_it_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.jsonl");
+    let store = store();
+    let mut follow = Follow::new([path.clone()]);
+    let mut poll = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let options = Options { count: &|_| 1, format: None, at_ms: 0, progress: &mut |_| {} };
+        let mut reports = block_on(follow.poll(&*store, options)).unwrap();
+        let report = reports.pop().unwrap();
+        (report.added, repairs(&report))
+    };
+    let call = r#"{"type":"message","id":"c","parentId":"a","message":{"role":"assistant","content":[{"type":"toolCall","id":"1","name":"ls","arguments":{}}]}}"#;
+    let result = r#"{"type":"message","id":"r","parentId":"c","message":{"role":"toolResult","toolCallId":"1","content":"x"}}"#;
+    let begun = format!("{HEADER}\n{}\n", said("a", None, "one"));
+    assert_eq!(poll(&begun), (2, vec![]));
+    // A torn end, however often it grows; then the whole line, whose call is not answered yet.
+    assert_eq!(poll(&format!("{begun}{}", &call[..30])), (0, vec![]));
+    assert_eq!(poll(&format!("{begun}{}", &call[..60])), (0, vec![]));
+    let called = format!("{begun}{call}\n");
+    assert_eq!(poll(&called), (1, vec![]));
+    let answered = format!("{called}{result}\n");
+    assert_eq!(poll(&answered), (1, vec![]));
+    // Two records on a line of which one is whole; damage in the middle is no end.
+    assert_eq!(poll(&format!("{answered}{}{}", said("d", Some("r"), "two"), "{\"ty")).0, 1);
+    let export = block_on(exported(&*store, "s", 0));
+    assert_eq!(export, format!("{answered}{}", said("d", Some("r"), "two")).into_bytes());
+    let whole = format!("{answered}{}{}\n", said("d", Some("r"), "two"), said("e", Some("d"), "3"));
+    assert_eq!(poll(&whole), (1, vec![(GluedRecords, 5)]));
+    assert_eq!(block_on(exported(&*store, "s", 0)), whole.into_bytes());
+}
+
+#[test]
+fn files_come_and_go_once_they_are_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.jsonl");
+    let mut follow = Follow::new([path.clone()]);
+    assert!(follow.changed(None).is_err(), "a path that never was is a mistake");
+    std::fs::write(&path, format!("{HEADER}\n")).unwrap();
+    let changed = follow.changed(None).unwrap();
+    assert_eq!(changed.len(), 1);
+    assert_eq!(follow.changed(None).unwrap().len(), 1, "not loaded yet");
+    follow.saw(&changed);
+    assert!(follow.changed(None).unwrap().is_empty());
+    std::fs::remove_file(&path).unwrap();
+    assert!(follow.changed(None).unwrap().is_empty());
 }
