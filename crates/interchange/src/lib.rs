@@ -32,10 +32,12 @@
 //! # }).unwrap();
 //! ```
 
+mod as_its_tool;
 mod batch;
 mod bind;
 mod branches;
 mod bundle;
+mod check;
 mod doctor;
 mod document;
 mod error;
@@ -61,6 +63,7 @@ pub mod time;
 mod understand;
 
 pub use bundle::{BundleOptions, BundleReport, export_bundle, import_bundle};
+pub use check::Checked;
 pub use doctor::{Diagnosis, DoctorOptions, Finding, FindingKind, doctor};
 pub use error::{Error, Result};
 pub use export::{Export, ExportedFile};

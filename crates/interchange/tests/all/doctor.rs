@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use treering_interchange::{Diagnosis, DoctorOptions, FindingKind, Input, doctor, rescue};
+use treering_interchange::{
+    Diagnosis, DoctorOptions, FindingKind, Input, Sessions, doctor, rescue,
+};
 use treering_tree::Store;
 
 use crate::kit::{block_on, samples, store};
@@ -156,4 +158,24 @@ fn sound_sessions_are_not_rescued() {
     let input = Input::Bytes { name: "s.jsonl".into(), bytes };
     let rescued = block_on(rescue(vec![input], out.path(), options())).unwrap();
     assert_eq!((rescued.len(), files(out.path()).len()), (0, 0));
+}
+
+#[test]
+fn a_tools_way_of_loading_walks_from_the_last_record_to_its_root() {
+    let len = |lines: &[&str]| {
+        let input = Input::Bytes { name: "s.jsonl".into(), bytes: lines.join("\n").into_bytes() };
+        let sessions = Sessions::find(vec![input], None).unwrap();
+        (sessions.len(), sessions.read_as_its_tool(0).unwrap())
+    };
+    let (a, b, c) = (said("a", None, "1"), said("b", Some("a"), "2"), said("c", Some("a"), "3"));
+    assert_eq!(len(&[HEADER, &a, &b, &c]), (1, 2));
+    // A cycle ends, a torn record is passed over, and so is what is not there.
+    assert_eq!(len(&[HEADER, &said("a", Some("b"), "1"), &b]).1, 2);
+    assert_eq!(len(&[HEADER, &a, &b, &c[..40]]).1, 2);
+    assert_eq!(len(&[HEADER, &said("d", Some("gone"), "4")]).1, 1);
+    // Without parents all records are the path.
+    let chat = r#"[{"role":"user","content":"one"},{"role":"assistant","content":"two"}]"#;
+    assert_eq!(len(&[chat]).1, 2);
+    let none = Sessions::find(Vec::new(), None).unwrap();
+    assert!(none.is_empty() && none.read_as_its_tool(0).unwrap() == 0);
 }
