@@ -13,6 +13,10 @@ const FOLDER: &str = "treering";
 const FILE: &str = "store.redb";
 /// The variable that holds the master key of an encrypted store.
 const KEY: &str = "TREERING_KEY";
+/// What one command keeps in memory of a store's pages and entries: it does not live long, and shares
+/// the machine with whoever called it. The system keeps the rest of the file.
+const PAGES_BYTES: usize = 48 << 20;
+const ENTRIES_BYTES: u64 = 16 << 20;
 
 /// The store's file in the platform's data folder.
 pub(crate) fn default_path() -> Result<PathBuf> {
@@ -65,6 +69,7 @@ pub(crate) fn options(sources: Sources, key_file: Option<&Path>) -> Result<Optio
         },
     };
     let options = Options::new(sources);
+    let options = options.cache_bytes(PAGES_BYTES).entry_cache_bytes(ENTRIES_BYTES);
     Ok(match key {
         Some(key) => options.encrypt(Arc::new(key)),
         None => options,

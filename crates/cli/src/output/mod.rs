@@ -1,6 +1,7 @@
 //! What reaches the terminal or the pipe: JSON lines or human text, coloured only on a terminal,
 //! with every foreign text made harmless first. Never decides what is said.
 
+pub(crate) mod faults;
 pub(crate) mod file;
 pub(crate) mod graph;
 pub(crate) mod progress;

@@ -1,0 +1,48 @@
+//! Bundles of other stores.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use treering_interchange::{BundleOptions, BundleReport, import_bundle};
+
+use crate::app::App;
+use crate::failure::Result;
+use crate::output::text::{count, counted};
+use crate::output::{Out, progress, style};
+
+/// What a bundle begins with, and no file of another format.
+const BUNDLE: &[u8] = b"{\"bundle\":";
+
+/// Whether a file begins as bundles do. What is no file is none.
+pub(super) fn is_bundle(path: &Path) -> io::Result<bool> {
+    if !path.is_file() {
+        return Ok(false);
+    }
+    let mut head = Vec::with_capacity(BUNDLE.len());
+    File::open(path)?.take(BUNDLE.len() as u64).read_to_end(&mut head)?;
+    Ok(head == BUNDLE)
+}
+
+pub(super) async fn run(app: &mut App, path: &Path) -> Result<()> {
+    let mut file = BufReader::new(File::open(path)?);
+    let options = BundleOptions { session: None, at_ms: app.sources.now_ms() };
+    let store = app.store_or_new()?;
+    let report = progress::during("importing", import_bundle(&*store, &mut file, options)).await?;
+    print(&mut app.out, &report)
+}
+
+fn print(out: &mut Out, report: &BundleReport) -> Result<()> {
+    if out.json() {
+        return Ok(out.object(report)?);
+    }
+    let session = out.paint(&out.clipped(&report.session, out.width()), style::BOLD);
+    let entries = counted(report.entries, "entry", "entries");
+    let moved = counted(report.moved.len() as u64, "branch", "branches");
+    out.line(format!("{session}: {entries}, {} added, {moved} moved", count(report.added)))?;
+    for branch in &report.diverged {
+        let branch = out.paint(&out.foreign(branch), style::BRANCH);
+        out.line(format!("{branch} is elsewhere here, and stays"))?;
+    }
+    Ok(())
+}
