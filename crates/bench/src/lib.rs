@@ -10,6 +10,7 @@
 )]
 
 pub mod peers;
+pub mod sessions;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
