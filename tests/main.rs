@@ -49,5 +49,9 @@ mod schedules;
 mod sealed;
 /// Rules of the house that no compiler checks.
 mod tidy;
+/// Sessions into a store and out again at the command line: standard input, growing files, bundles.
+mod transfer;
+/// The verbs that look after a store, and the doctor, as processes.
+mod verbs;
 /// A compaction among writers.
 mod writers;

@@ -1,0 +1,224 @@
+//! Verbs that look after a store and after other tools' sessions, as processes: what they print, what
+//! they leave behind, and how they end.
+
+use serde_json::{Value, json};
+use tests::command::{Cli, keys, text, texts};
+
+const HEADER: &str =
+    r#"{"type":"session","version":3,"id":"s","timestamp":"2026-01-01T00:00:00.000Z","cwd":"/w"}"#;
+
+fn said(id: &str, parent: &str) -> String {
+    let parent = if parent.is_empty() { Value::Null } else { json!(parent) };
+    let message = json!({ "role": "user", "content": format!("This is {id}.") });
+    json!({ "type": "message", "id": id, "parentId": parent, "message": message }).to_string()
+}
+
+/// A session of `turns` turns that say enough to be compacted.
+fn long(turns: usize) -> (Cli, Vec<String>) {
+    let cli = Cli::new();
+    let mut ids = Vec::new();
+    for turn in 0..turns {
+        let ask = format!("Question {turn} about gauge-{turn}? {}", "word ".repeat(300));
+        ids.push(cli.append("work", "user", &ask));
+        ids.push(cli.append("work", "assistant", &format!("Answer {turn}. {}", "so ".repeat(300))));
+    }
+    (cli, ids)
+}
+
+fn compact(cli: &Cli) -> Value {
+    let result = cli.object(&["compact", "work", "--force", "--keep-turns", "2"]);
+    assert_eq!(result["skipped_reason"], Value::Null);
+    result
+}
+
+#[test]
+fn doctor_tells_sound_sessions_from_others_by_its_exit_code() {
+    let cli = Cli::new();
+    let sound = format!("{HEADER}\n{}\n{}\n", said("a", ""), said("b", "a"));
+    std::fs::write(cli.file("sound.jsonl"), &sound).unwrap();
+    let hurt = format!("{HEADER}\n{}\n{}\n{}", said("a", ""), said("b", "gone"), "{\"type\":\"mes");
+    std::fs::write(cli.file("hurt.jsonl"), &hurt).unwrap();
+    let diagnosis = cli.object(&["doctor", "sound.jsonl"]);
+    let counts = ["entries", "leaves", "compactions", "context_tokens"];
+    let messages = ["shown_messages", "hidden_messages", "findings", "findings_left_off"];
+    let times = ["load_as_its_tool_us", "load_here_us"];
+    let head = ["session", "format", "files", "bytes"];
+    assert_eq!(keys(&diagnosis), [&head[..], &counts, &messages, &times].concat());
+    assert_eq!((&diagnosis["findings"], &diagnosis["shown_messages"]), (&json!([]), &json!(2)));
+
+    let ran = cli.run(&["--json", "doctor", "sound.jsonl", "hurt.jsonl"]);
+    assert_eq!(ran.code, Some(1));
+    let all = ran.lines();
+    assert_eq!(all.len(), 2);
+    let findings = all[1]["findings"].as_array().unwrap();
+    assert_eq!(texts(findings, "kind"), ["lost-parent", "damaged-line"]);
+    let lines: Vec<_> = findings.iter().map(|finding| finding["line"].as_u64()).collect();
+    assert_eq!(lines, [Some(3), Some(4)]);
+    assert_eq!((&all[1]["shown_messages"], &all[1]["hidden_messages"]), (&json!(1), &json!(1)));
+    let table = cli.run(&["doctor", "hurt.jsonl"]);
+    assert!(table.text().contains("hurt.jsonl:3: lost-parent"), "{}", table.text());
+    assert!(table.err.contains("--rescue"), "{}", table.err);
+
+    std::fs::write(cli.file("letter.txt"), "Dear all,\n").unwrap();
+    assert_eq!(cli.failure(&["doctor", "letter.txt"]).0, 7);
+    assert_eq!(cli.failure(&["doctor", "no-such-file"]).0, 3);
+    assert_eq!(cli.failure(&["doctor", "hurt.jsonl", "--format", "morse"]).0, 2);
+    assert!(!cli.store().exists(), "the doctor made a store");
+}
+
+#[test]
+fn what_the_doctor_rescues_is_sound_and_originals_stay() {
+    let cli = Cli::new();
+    let hurt = format!("{HEADER}\n{}\n{}\n", said("a", ""), said("b", "gone"));
+    std::fs::write(cli.file("hurt.jsonl"), &hurt).unwrap();
+    let rescue = ["--json", "doctor", "hurt.jsonl", "--rescue", "out"];
+    let ran = cli.run(&rescue);
+    assert_eq!(ran.code, Some(1));
+    let copies = ran.lines()[0]["rescued"].as_array().unwrap().clone();
+    let copies = texts(&copies, "copy").into_iter().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(copies.len(), 2, "{copies:?}");
+    for copy in &copies {
+        assert_eq!(cli.object(&["doctor", copy])["findings"], json!([]), "{copy}");
+    }
+    assert_eq!(std::fs::read_to_string(cli.file("hurt.jsonl")).unwrap(), hurt);
+    // Nothing is written over.
+    assert_eq!(cli.run(&rescue).code, Some(8));
+}
+
+#[test]
+fn a_pin_keeps_an_entry_in_the_context_until_it_is_taken_off() {
+    let (cli, ids) = long(6);
+    let pinned = cli.object(&["pin", "work", &ids[0]]);
+    assert_eq!(keys(&pinned), ["id", "head", "entry"]);
+    compact(&cli);
+    let first = |cli: &Cli| {
+        let context = cli.object(&["context", "work"]);
+        let item = &context["items"][0];
+        (text(item, "id").to_owned(), text(item, "source").to_owned())
+    };
+    assert_eq!(first(&cli), (ids[0].clone(), "pin".to_owned()));
+    assert_eq!(text(&cli.object(&["unpin", "work", &ids[0]]), "entry"), ids[0]);
+    for turn in 0..4 {
+        cli.append("work", "user", &format!("And {turn}? {}", "word ".repeat(300)));
+    }
+    compact(&cli);
+    assert_eq!(first(&cli).1, "summary");
+    assert_eq!(cli.failure(&["pin", "work", "nowhere"]).0, 3);
+    assert_eq!(cli.failure(&["unpin", "nobody", &ids[0]]).0, 3);
+    assert_eq!(cli.failure(&["pin", "work"]).0, 2);
+}
+
+#[test]
+fn what_a_compaction_covers_is_recalled_by_words_and_by_id() {
+    let (cli, ids) = long(6);
+    assert_eq!(cli.json(&["recall", "work", "gauge-0"]), Vec::<Value>::new());
+    compact(&cli);
+    let found = cli.json(&["recall", "work", "gauge-0"]);
+    assert_eq!(keys(&found[0]), ["id", "kind", "turn", "excerpt"]);
+    assert_eq!(text(&found[0], "id"), ids[0]);
+    assert!(text(&found[0], "excerpt").contains("gauge-0"));
+    assert_eq!(text(&cli.json(&["recall", "work", &ids[1][..12]])[0], "id"), ids[1]);
+    assert_eq!(cli.json(&["recall", "work", "question", "--most", "1"]).len(), 1);
+    let nothing = cli.run(&["recall", "work", "zeppelin"]);
+    assert_eq!((nothing.code, nothing.text()), (Some(0), "nothing of that in what is covered\n"));
+    assert_eq!(cli.failure(&["recall", "work", ""]).0, 2);
+    assert_eq!(cli.failure(&["recall", "nobody", "x"]).0, 3);
+}
+
+#[test]
+fn what_is_erased_leaves_a_tombstone_and_then_the_file() {
+    let (cli, ids) = long(3);
+    let secret = cli.append("work", "user", "The password is swordfish-9931.");
+    let holds = |cli: &Cli| {
+        let bytes = std::fs::read(cli.store()).unwrap();
+        bytes.windows(14).any(|window| window == b"swordfish-9931")
+    };
+    assert!(holds(&cli));
+    let erase = ["erase", "work", &secret, "--reason", "a password"];
+    let erased = cli.object(&erase);
+    assert_eq!(keys(&erased), ["erased", "tombstones", "journal", "dependants"]);
+    assert_eq!(erased["erased"], json!([secret]));
+    assert_eq!(cli.object(&erase)["erased"], json!([]), "a second time is none");
+    assert_eq!(text(&cli.object(&["show", &ids[0]]), "id"), ids[0]);
+    assert!(!cli.run(&["show", &secret]).text().contains("swordfish"));
+    let rewritten = cli.object(&["compact-store"]);
+    assert_eq!(keys(&rewritten), ["entries", "bytes_before", "bytes_after"]);
+    assert_eq!(rewritten["entries"], cli.object(&["stats"])["entries"]);
+    assert!(!holds(&cli), "the bytes are still in the file");
+    assert_eq!(cli.object(&["verify"])["problems"], json!([]));
+    // What has no body cannot travel.
+    assert_eq!(cli.failure(&["export", "work", "--bundle"]).0, 2);
+    assert_eq!(cli.failure(&["erase", "work", "nowhere", "--reason", "x"]).0, 3);
+    assert_eq!(cli.failure(&["erase", "work", &secret]).0, 2);
+}
+
+#[test]
+fn rewriting_a_store_never_makes_it_larger() {
+    let (cli, _) = long(2);
+    for _ in 0..2 {
+        let report = cli.object(&["compact-store"]);
+        let (before, after) = (&report["bytes_before"], &report["bytes_after"]);
+        assert!(after.as_u64() <= before.as_u64(), "{report}");
+    }
+    let nowhere = Cli::new();
+    assert_eq!(nowhere.failure(&["compact-store"]).0, 3);
+}
+
+#[test]
+fn scrubbing_goes_through_the_store_share_by_share() {
+    let (cli, ids) = long(5);
+    let share = cli.object(&["scrub", "--entries", "4"]);
+    assert_eq!(share["checked"], 4);
+    assert_eq!((&share["problems"], &share["next"]), (&json!([]), &json!(4)));
+    let rest = cli.object(&["scrub"]);
+    assert_eq!((&rest["checked"], &rest["next"]), (&json!(ids.len() - 4), &json!(0)));
+    assert_eq!(Cli::new().failure(&["scrub"]).0, 3);
+}
+
+#[test]
+fn damage_is_told_and_what_is_left_is_recovered() {
+    let (cli, ids) = long(4);
+    let recovered = cli.object(&["recover", "store.redb", "new.redb"]);
+    assert_eq!((&recovered["entries"], &recovered["lost"]), (&json!(ids.len()), &json!(0)));
+    let log = cli.json(&["--store", "new.redb", "log", "work"]);
+    assert_eq!(log, cli.json(&["log", "work"]));
+    // Over what is there, and from what is not: neither.
+    assert_eq!(cli.failure(&["recover", "store.redb", "new.redb"]).0, 4);
+    assert_eq!(cli.failure(&["recover", "no-such-file", "other.redb"]).0, 3);
+    assert!(!cli.file("other.redb").exists());
+
+    let mut bytes = std::fs::read(cli.store()).unwrap();
+    let found = bytes.windows(10).position(|window| window == b"Question 2").unwrap();
+    bytes[found] ^= 1;
+    std::fs::write(cli.store(), bytes).unwrap();
+    assert_eq!(cli.failure(&["show", &ids[4]]).0, 6);
+    assert_eq!(cli.run(&["verify"]).code, Some(1));
+    assert_eq!(cli.run(&["scrub"]).code, Some(1));
+    assert_eq!(cli.failure(&["compact-store"]).0, 6);
+    let recovered = cli.object(&["recover", "store.redb", "sound.redb"]);
+    assert_eq!(recovered["lost"], 1, "{recovered}");
+    assert_eq!(cli.object(&["--store", "sound.redb", "verify"])["problems"], json!([]));
+}
+
+#[test]
+fn a_store_that_is_held_is_told_as_locked() {
+    let cli = Cli::new();
+    std::fs::write(cli.file("s.jsonl"), format!("{HEADER}\n{}\n", said("a", ""))).unwrap();
+    let mut holding = cli.command(["import", "--follow", "s.jsonl"]).spawn().unwrap();
+    while !cli.store().exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let (code, error) = cli.failure(&["sessions"]);
+    holding.kill().unwrap();
+    holding.wait().unwrap();
+    assert_eq!((code, text(&error, "kind")), (5, "locked"));
+}
+
+#[test]
+fn a_policy_is_told_without_a_store() {
+    let cli = Cli::new();
+    let policy = cli.object(&["policy", "--window", "200000"]);
+    assert_eq!(policy["threshold"], 160_000, "{policy}");
+    assert_eq!(cli.failure(&["policy", "--preset", "nobody"]).0, 2);
+    assert!(!cli.store().exists());
+}
