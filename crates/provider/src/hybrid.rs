@@ -41,30 +41,49 @@ const TOLERANCE: u64 = 2;
 pub struct Hybrid<S> {
     model: S,
     prompt: Prompt,
+    strict: bool,
+}
+
+/// What a model came to.
+#[derive(Default)]
+struct Asked {
+    /// Answers it was asked for.
+    attempts: u32,
+    /// What made the answers that were of no use: they cost something too.
+    rejected: Vec<Value>,
 }
 
 impl<S: Summarizer> Hybrid<S> {
     /// A hybrid whose prose comes from `model`.
     pub fn new(model: S) -> Self {
-        Self { model, prompt: SUMMARIZE }
+        Self { model, prompt: SUMMARIZE, strict: false }
     }
 
-    /// Prose that passes, and how many answers it took.
-    async fn prose(&self, job: &SummaryJob) -> (Result<Summary>, u32) {
+    /// The same, but a model that fails is an error: the ledger never stands in alone.
+    #[must_use]
+    pub fn strict(self) -> Self {
+        Self { strict: true, ..self }
+    }
+
+    /// Prose that passes, and what it took.
+    async fn prose(&self, job: &SummaryJob) -> (Result<Summary>, Asked) {
         let mut ask = job.clone();
-        let mut attempts = 0;
+        let mut asked = Asked::default();
         loop {
-            attempts += 1;
+            asked.attempts += 1;
             let answer = self.model.summarize(ask.clone()).await;
             let checked = answer.and_then(|answer| match self.flaw(job, &answer.text) {
-                Some(flaw) => Err(Error::BadReply(flaw)),
+                Some(flaw) => {
+                    asked.rejected.extend(answer.made_by);
+                    Err(Error::BadReply(flaw))
+                }
                 None => Ok(answer),
             });
             match checked {
-                Err(Error::BadReply(flaw)) if attempts < ATTEMPTS => {
+                Err(Error::BadReply(flaw)) if asked.attempts < ATTEMPTS => {
                     ask.hint = Some(correction(job.hint.as_deref(), &flaw));
                 }
-                done => return (done, attempts),
+                done => return (done, asked),
             }
         }
     }
@@ -103,18 +122,24 @@ impl<S: Summarizer> Summarizer for Hybrid<S> {
         if let (Some(previous), Some(prose)) = (&mut ask.previous, facts.earlier_prose()) {
             prose.clone_into(&mut previous.text);
         }
-        let (prose, attempts) = self.prose(&ask).await;
+        let (prose, asked) = self.prose(&ask).await;
         let mut made_by = json!({
             "summarizer": self.name(),
             "prompt": { "version": self.prompt.version, "hash": self.prompt.hash() },
-            "attempts": attempts,
+            "attempts": asked.attempts,
         });
+        if !asked.rejected.is_empty() {
+            made_by["rejected"] = asked.rejected.into();
+        }
         let summary = match prose {
             Ok(prose) => {
                 made_by["prose"] = prose.made_by.unwrap_or(Value::Null);
                 facts.under(&prose.text, &job, index_tokens)?
             }
-            Err(error) if matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Invalid) => {
+            Err(error)
+                if self.strict
+                    || matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Invalid) =>
+            {
                 return Err(error);
             }
             Err(error) => {

@@ -65,6 +65,7 @@ mod hybrid;
 mod ledger;
 mod limited;
 mod permits;
+mod made_by;
 mod prompt;
 mod recall;
 mod scripted;
@@ -80,11 +81,14 @@ pub use exact::Exact;
 pub use fallback::Fallback;
 pub use folding::Folding;
 #[cfg(any(feature = "openai", feature = "anthropic", feature = "gemini"))]
-pub use http::{Key, Limits, Model, Retries, Settings, Window, WindowSource};
+pub use http::{
+    Fitted, Key, Limits, Model, Pulse, Retries, Sample, Settings, Window, WindowSource,
+};
 pub use hybrid::Hybrid;
 pub use ledger::Ledger;
-pub use limited::Limited;
+pub use limited::{Limited, Permits};
 pub use permits::{Caller, Gate, Permit, Permits};
+pub use made_by::{MadeBy, PromptUsed};
 pub use prompt::{Prompt, SUMMARIZE};
 pub use recall::{Recall, Recalled};
 pub use scripted::Scripted;

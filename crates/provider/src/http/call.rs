@@ -49,6 +49,7 @@ impl Model {
                 return Err(Failure::event(&value, self.settings.key.as_ref(), begun));
             }
             self.dialect.read(&value, &mut answer);
+            self.pulses.heard(answer.text.len());
         }
         whole(answer, first_byte.unwrap_or_default())
     }

@@ -15,6 +15,7 @@ use treering_tree::Summary;
 use super::call::Heard;
 use super::dialect::{Ask, Dialect};
 use super::failure::{Again, Failure};
+use super::pulse::{Pulse, Pulses};
 use super::settings::{Base, Settings};
 use crate::error::{Error, Result};
 use crate::prompt::SUMMARIZE;
@@ -48,6 +49,7 @@ pub struct Model {
     pub(super) base: Base,
     pub(super) client: reqwest::Client,
     pub(super) key_header: Option<(&'static str, HeaderValue)>,
+    pub(super) pulses: Pulses,
     /// The window that an overflow error named; 0 for none.
     pub(super) learnt_window: AtomicU64,
 }
@@ -95,6 +97,9 @@ impl Model {
                 Some((header, value))
             }
         };
+        // Unless the program chose another already.
+        #[cfg(feature = "rustls")]
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut client = reqwest::Client::builder()
             .connect_timeout(settings.limits.connect)
             // A redirect would take the key, and what was said, elsewhere.
@@ -111,7 +116,8 @@ impl Model {
             Error::Unavailable { detail, after: None }
         })?;
         let learnt_window = AtomicU64::new(0);
-        Ok(Self { dialect, settings, base, client, key_header, learnt_window })
+        let pulses = Pulses::default();
+        Ok(Self { dialect, settings, base, client, key_header, pulses, learnt_window })
     }
 
     /// The settings.
@@ -119,9 +125,14 @@ impl Model {
         &self.settings
     }
 
+    /// How far the call that began last is: a sign of life for who waits.
+    pub fn pulse(&self) -> Pulse {
+        self.pulses.read()
+    }
+
     /// Asks until there is an answer, or the tries or the time are used up; and how many tries it
     /// took.
-    async fn ask(&self, ask: Ask<'_>) -> Result<(Heard, u32)> {
+    pub(super) async fn ask(&self, ask: Ask<'_>) -> Result<(Heard, u32)> {
         let mut request = self.dialect.ask(&self.base, ask);
         for (name, value) in &self.settings.extra {
             if let (Value::Null, Some(fields)) = (value, request.body.as_object_mut()) {
@@ -133,7 +144,7 @@ impl Model {
         let body = request.body.to_string().into_bytes();
         let tries = AtomicU32::new(0);
         let once = || {
-            tries.fetch_add(1, Ordering::Relaxed);
+            self.pulses.tried(tries.fetch_add(1, Ordering::Relaxed) + 1);
             self.hear(&request.url, body.clone())
         };
         let patient = once

@@ -76,6 +76,16 @@ async fn every_failure_leaves_the_ledger() {
 }
 
 #[tokio::test]
+async fn a_strict_one_gives_the_models_error() {
+    let auth = Error::Auth { status: 401 };
+    let hybrid = Hybrid::new(script([Err(auth.clone())])).strict();
+    assert_eq!(hybrid.summarize(job()).await, Err(auth));
+    let blank = Error::BadReply(Flaw::Blank);
+    let hybrid = Hybrid::new(script([Ok(" "), Ok(" ")])).strict();
+    assert_eq!(hybrid.summarize(job()).await, Err(blank));
+}
+
+#[tokio::test]
 async fn a_caller_that_gives_up_gets_nothing() {
     let cancelled = Hybrid::new(script([Err(Error::Cancelled)])).summarize(job()).await;
     assert_eq!(cancelled, Err(Error::Cancelled));
