@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde_json::json;
+use treering_provider::ErrorKind as ProviderErrorKind;
 use treering_tree::ErrorKind;
 
 use crate::output::text::escape;
@@ -28,11 +29,17 @@ pub(crate) enum Group {
     Corrupt,
     Format,
     Storage,
-    Provider,
+    /// The provider may answer later.
+    Transient,
+    /// The provider will not.
+    Refused,
+    Overflow,
+    BadReply,
+    Cancelled,
 }
 
 /// The one table: group, exit code, name in `--json`.
-const GROUPS: [(Group, u8, &str); 11] = [
+const GROUPS: [(Group, u8, &str); 15] = [
     (Group::Closed, 0, "closed"),
     (Group::Failed, 1, "failed"),
     (Group::Usage, 2, "usage"),
@@ -43,7 +50,11 @@ const GROUPS: [(Group, u8, &str); 11] = [
     (Group::Corrupt, 6, "corrupt"),
     (Group::Format, 7, "format"),
     (Group::Storage, 8, "storage"),
-    (Group::Provider, 9, "provider"),
+    (Group::Transient, 9, "transient"),
+    (Group::Refused, 9, "refused"),
+    (Group::Overflow, 9, "overflow"),
+    (Group::BadReply, 9, "bad-reply"),
+    (Group::Cancelled, 9, "cancelled"),
 ];
 
 impl From<ErrorKind> for Group {
@@ -56,6 +67,20 @@ impl From<ErrorKind> for Group {
             ErrorKind::Corrupt => Self::Corrupt,
             ErrorKind::Format => Self::Format,
             ErrorKind::Storage => Self::Storage,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl From<ProviderErrorKind> for Group {
+    fn from(kind: ProviderErrorKind) -> Self {
+        match kind {
+            ProviderErrorKind::Transient => Self::Transient,
+            ProviderErrorKind::Refused => Self::Refused,
+            ProviderErrorKind::Overflow => Self::Overflow,
+            ProviderErrorKind::BadReply => Self::BadReply,
+            ProviderErrorKind::Cancelled => Self::Cancelled,
+            ProviderErrorKind::Invalid => Self::Invalid,
             _ => Self::Failed,
         }
     }
@@ -154,18 +179,18 @@ impl From<treering_compactor::Error> for Failure {
         use treering_compactor::Error;
         match &error {
             Error::Tree(cause) => Self::from(&**cause),
-            _ => Self::new(Group::Provider, with_causes(&error)).hint("nothing was written"),
+            Error::Summarizer { source, .. } => {
+                Self::new(source.kind().into(), with_causes(&error)).hint("nothing was written")
+            }
+            // What they say is all there is to say.
+            _ => Self::new(Group::Cancelled, with_causes(&error)),
         }
     }
 }
 
 impl From<treering_provider::Error> for Failure {
     fn from(error: treering_provider::Error) -> Self {
-        let group = match error.kind() {
-            treering_provider::ErrorKind::Invalid => Group::Invalid,
-            _ => Group::Provider,
-        };
-        Self::new(group, with_causes(&error))
+        Self::new(error.kind().into(), with_causes(&error))
     }
 }
 
@@ -223,6 +248,16 @@ mod tests {
         for (kind, code) in codes {
             assert_eq!(Failure::new(kind.into(), "").row().0, code, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn every_kind_of_a_provider_has_the_providers_exit_code_and_its_name() {
+        use ProviderErrorKind::{BadReply, Cancelled, Invalid, Overflow, Refused, Transient};
+        let kinds = [Transient, Refused, Overflow, BadReply, Cancelled, Invalid];
+        let rows = kinds.map(|kind| Failure::new(kind.into(), "").row());
+        let names = ["transient", "refused", "overflow", "bad-reply", "cancelled"];
+        assert_eq!(rows[..5], names.map(|name| (9, name)));
+        assert_eq!(rows[5], (2, "invalid"));
     }
 
     #[test]
