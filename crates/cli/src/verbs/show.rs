@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use treering_provider::MadeBy;
 use treering_tree::{Error, Id, Kind, Store, Stored};
 
 use crate::app::App;
 use crate::failure::Result;
 use crate::output::style;
-use crate::output::text::counted;
+use crate::output::text::{count, counted};
 use crate::output::time;
 use crate::read;
 use crate::resolve;
@@ -41,8 +42,15 @@ struct Object<'a> {
     format: Option<&'a str>,
     bytes: usize,
     text: String,
-    /// What made a summary.
-    made_by: Option<Value>,
+    made_by: Option<Made>,
+}
+
+/// What made a summary, summed up, and the whole record of it.
+#[derive(Serialize)]
+struct Made {
+    #[serde(flatten)]
+    short: MadeBy,
+    record: Value,
 }
 
 pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
@@ -88,8 +96,31 @@ fn object(stored: &Stored) -> Object<'_> {
         format: body.map(|body| body.format.as_str()),
         bytes: body.map_or(0, |body| body.bytes.len()),
         text: read::text(stored),
-        made_by: read::made_by(stored),
+        made_by: read::made_by(stored).map(|record| Made { short: MadeBy::read(&record), record }),
     }
+}
+
+/// How a summary was made, as people read it.
+fn made_by(made: &MadeBy) -> [(&'static str, Option<String>); 8] {
+    let prompt = made.prompt.as_ref();
+    let usage = made.usage.map(|usage| {
+        let of = |tokens, what| format!(", {} {what}", count(tokens));
+        let cached = (usage.cached > 0).then(|| of(usage.cached, "of it from the cache"));
+        let created = (usage.created > 0).then(|| of(usage.created, "of it into the cache"));
+        let (prompt, output) = (count(usage.prompt()), count(usage.output));
+        let cache = [cached, created].into_iter().flatten().collect::<String>();
+        format!("{prompt} tokens of prompt{cache}; {output} of answer")
+    });
+    [
+        ("made by", made.summarizer.clone()),
+        ("model", made.model.clone()),
+        ("prompt", prompt.map(|prompt| format!("{}, hash {}", prompt.version, prompt.hash))),
+        ("usage", usage),
+        ("cost", made.cost.map(|cost| cost.to_string())),
+        ("duration", made.duration_ms.map(|ms| format!("{} ms", count(ms)))),
+        ("attempts", made.attempts.map(count)),
+        ("fallback", made.fallback.clone()),
+    ]
 }
 
 fn print(app: &mut App, object: &Object<'_>) -> Result<()> {
@@ -109,9 +140,10 @@ fn print(app: &mut App, object: &Object<'_>) -> Result<()> {
         ("place", Some(format!("depth {}, turn {}", object.depth, object.turn))),
         ("size", Some(format!("{size}, {}", counted(u64::from(object.tokens), "token", "tokens")))),
         ("format", Some(object.format.unwrap_or(gone).to_owned())),
-        ("made by", object.made_by.as_ref().map(Value::to_string)),
     ];
-    for (name, fact) in facts.into_iter().filter_map(|(name, fact)| Some((name, fact?))) {
+    let made_by = object.made_by.as_ref().map(|made| made_by(&made.short));
+    let facts = facts.into_iter().chain(made_by.into_iter().flatten());
+    for (name, fact) in facts.filter_map(|(name, fact)| Some((name, fact?))) {
         let name = app.out.paint(&format!("{name:9}"), style::DIM);
         app.out.line(format!("{name}{}", app.out.foreign(&fact)))?;
     }
