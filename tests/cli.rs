@@ -65,6 +65,7 @@ fn every_json_object_has_exactly_these_keys() {
         "skipped_reason",
     ];
     has(&["compact", "work", "--force", "--keep-turns", "1", "--dry-run"], &result);
+    has(&["config"], &["key", "value", "source", "place", "variable"]);
     has(&["demo"], &["tokens_before", "tokens_after", "compaction", "verify"]);
 
     let context = cli.object(&["context", "work"]);

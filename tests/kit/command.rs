@@ -94,7 +94,8 @@ impl Cli {
     pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(binary());
         command.args(args).env("TREERING_STORE", self.store()).env_remove("RUST_BACKTRACE");
-        command.current_dir(self.folder.path());
+        // No settings but those of the test.
+        command.current_dir(self.folder.path()).env("XDG_CONFIG_HOME", self.folder.path());
         command
     }
 

@@ -1,4 +1,4 @@
-//! What every verb is given: standard output, the store, time and randomness.
+//! What every verb is given: standard output, settings, the store, time and randomness.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,25 +6,22 @@ use std::sync::Arc;
 use treering_tree::{Options, RedbStore, Sources, Store};
 
 use crate::args::Args;
+use crate::config::{Config, Key};
 use crate::failure::Result;
 use crate::open;
 use crate::output::Out;
 
 pub(crate) struct App {
     pub(crate) out: Out,
+    pub(crate) config: Config,
     pub(crate) sources: Sources,
-    store: Option<PathBuf>,
-    key_file: Option<PathBuf>,
 }
 
 impl App {
-    pub(crate) fn new(args: &Args) -> Self {
-        Self {
-            out: Out::stdout(args.json, args.raw),
-            sources: Sources::system(),
-            store: args.store.clone(),
-            key_file: args.key_file.clone(),
-        }
+    pub(crate) fn new(args: &Args) -> Result<Self> {
+        let config = Config::load()?.under(&args.settings);
+        let out = Out::stdout(args.json, args.raw, config.text(Key::Color));
+        Ok(Self { out, config, sources: Sources::system() })
     }
 
     /// The store, which must be there already.
@@ -39,8 +36,8 @@ impl App {
 
     /// The store, created where it is not there.
     pub(crate) fn store_or_new(&self) -> Result<Arc<dyn Store>> {
-        let path = match &self.store {
-            Some(path) => path.clone(),
+        let path = match self.config.path(Key::Store) {
+            Some(path) => path.to_owned(),
             None => open::default_path_in_new_folder()?,
         };
         Ok(Arc::new(open::or_new(&path, self.options()?)?))
@@ -48,11 +45,13 @@ impl App {
 
     /// How a store is opened.
     pub(crate) fn options(&self) -> Result<Options> {
-        open::options(self.sources.clone(), self.key_file.as_deref())
+        open::options(self.sources.clone(), self.config.path(Key::KeyFile))
     }
 
     /// Where the store is.
     pub(crate) fn path(&self) -> Result<PathBuf> {
-        self.store.as_deref().map_or_else(open::default_path, |path| Ok(Path::to_owned(path)))
+        self.config
+            .path(Key::Store)
+            .map_or_else(open::default_path, |path| Ok(Path::to_owned(path)))
     }
 }

@@ -1,13 +1,12 @@
 //! What can be typed: flags that every verb takes, and the list of verbs.
 
-use std::path::PathBuf;
-
 use clap::{Parser, Subcommand};
 
+use crate::config::{EVERYWHERE, Flags};
 use crate::verbs::{
-    append, branches, compact, compact_store, completions, context, demo, doctor, erase, export,
-    fork, import, label, log, man, pin, policy, recall, recover, rewind, scrub, sessions, show,
-    stats, switch, tree, undo, verify,
+    append, branches, compact, compact_store, completions, config, context, demo, doctor, erase,
+    export, fork, import, label, log, man, pin, policy, recall, recover, rewind, scrub, sessions,
+    show, stats, switch, tree, undo, verify,
 };
 
 /// An append-only store for agent sessions: every branch, every rewind, the context at each head.
@@ -15,25 +14,8 @@ use crate::verbs::{
 #[command(name = "treering", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = AFTER)]
 pub(crate) struct Args {
-    /// The store's file [default: store.redb in the platform's data folder]
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "TREERING_STORE",
-        hide_env_values = true
-    )]
-    pub(crate) store: Option<PathBuf>,
-    /// A file with the master key of an encrypted store: 64 hexadecimal digits, for its owner's eyes
-    /// only. A new store is then an encrypted one [default: the digits in `TREERING_KEY`]
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "TREERING_KEY_FILE",
-        hide_env_values = true
-    )]
-    pub(crate) key_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: Flags<EVERYWHERE>,
     /// Print JSON: one object, or one per line for lists
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -47,6 +29,9 @@ pub(crate) struct Args {
 const AFTER: &str = "\
 SESSION is a name or a unique prefix of one. ENTRY is an id or a unique prefix of one, an alias, a
 branch or a label.
+
+Settings come from a flag, else the environment (TREERING_STORE and so on), else .treering.toml here
+or above, else your own file, else the default; `treering config` prints them and says from where.
 
 Exit codes: 0 ok, 1 a check failed, 2 usage, 3 not found, 4 conflict, 5 locked, 6 corrupt, 7 other
 format, 8 storage, 9 provider.";
@@ -105,8 +90,10 @@ pub(crate) enum Verb {
     Recover(recover::Args),
     /// Rewrite the store's file without what was erased and what is free
     CompactStore(compact_store::Args),
-    /// Look at sessions of other tools for what makes those fail, and write sound copies
+    /// Look at sessions of other tools for what makes those fail, or at the server of a model
     Doctor(doctor::Args),
+    /// Print every setting and where it comes from
+    Config(config::Args),
     /// Print completions for a shell
     Completions(completions::Args),
     /// Print the manual page

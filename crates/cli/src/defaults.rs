@@ -1,19 +1,24 @@
-//! What the command line runs the engine with: one counter for every store, one summarizer. The only
-//! file that names them.
+//! What the command line runs the engine with: one counter for every store, and the ledger where
+//! nobody names another summarizer.
 
 use std::sync::Arc;
 
 use treering_compactor::Compactor;
-use treering_provider::{ByteClasses, Ledger, TokenCounter, count_message};
-use treering_tree::{Counted, Counter, Draft, Message};
+use treering_provider::{ByteClasses, Ledger, Summarizer, TokenCounter, count_message};
+use treering_tree::{Body, Counted, Counter, Draft, Kind, Message};
 
 fn counter() -> impl TokenCounter + 'static {
     ByteClasses::default()
 }
 
-/// The compactor.
+/// A compactor with the ledger.
 pub(crate) fn compactor() -> Compactor {
-    Compactor::new(Arc::new(counter()), Arc::new(Ledger))
+    compactor_with(Arc::new(Ledger))
+}
+
+/// A compactor with this summarizer.
+pub(crate) fn compactor_with(summarizer: Arc<dyn Summarizer>) -> Compactor {
+    Compactor::new(Arc::new(counter()), summarizer)
 }
 
 /// The draft with its size in a context.

@@ -2,14 +2,18 @@
 
 mod app;
 mod args;
+mod config;
 mod defaults;
 mod demo;
 mod failure;
 mod fold;
+#[cfg(feature = "models")]
+mod model;
 mod open;
 mod output;
 mod read;
 mod resolve;
+mod summarizer;
 
 mod verbs;
 
@@ -43,7 +47,7 @@ fn run(as_json: bool) -> Result<()> {
         Err(error) => error.exit(),
         Ok(args) => args,
     };
-    let mut app = App::new(&args);
+    let mut app = App::new(&args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         survive_file_size_limit()?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use etcetera::{BaseStrategy, choose_base_strategy};
 use treering_tree::{MasterKey, Options, RedbStore, Sources};
 
+use crate::config;
 use crate::failure::{Failure, Group, Result};
 
 const FOLDER: &str = "treering";
@@ -59,14 +60,13 @@ pub(crate) fn or_new(path: &Path, options: Options) -> Result<RedbStore> {
 }
 
 /// How every store is opened: with the master key of a file, or else of the environment.
-#[allow(clippy::disallowed_methods, reason = "a key is no argument, which others could see")]
 pub(crate) fn options(sources: Sources, key_file: Option<&Path>) -> Result<Options> {
     let key = match key_file {
         Some(path) => Some(MasterKey::from_file(path)?),
-        None => match std::env::var(KEY) {
-            Ok(key) => Some(MasterKey::from_hex(&key)?),
-            Err(_) => None,
-        },
+        // No argument, which others could see.
+        None => config::environment(KEY)
+            .map(|key| MasterKey::from_hex(&key.to_string_lossy()))
+            .transpose()?,
     };
     let options = Options::new(sources);
     let options = options.cache_bytes(PAGES_BYTES).entry_cache_bytes(ENTRIES_BYTES);

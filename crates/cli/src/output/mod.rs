@@ -5,6 +5,7 @@ pub(crate) mod faults;
 pub(crate) mod file;
 pub(crate) mod graph;
 pub(crate) mod progress;
+pub(crate) mod steps;
 pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod time;
@@ -29,10 +30,15 @@ pub(crate) struct Out {
 }
 
 impl Out {
-    /// Standard output as the flags and the terminal want it.
-    pub(crate) fn stdout(json: bool, raw: bool) -> Self {
+    /// Standard output as the flags and the terminal want it; `color` is "always", "never", or as the
+    /// terminal is.
+    pub(crate) fn stdout(json: bool, raw: bool, color: Option<&str>) -> Self {
         let stdout = io::stdout();
-        let choice = AutoStream::choice(&stdout);
+        let choice = match color {
+            Some("always") => ColorChoice::AlwaysAnsi,
+            Some("never") => ColorChoice::Never,
+            _ => AutoStream::choice(&stdout),
+        };
         let colour = choice != ColorChoice::Never && !json;
         // Without colour nothing of ours needs stripping, and what is asked for raw stays so.
         let choice = if colour { choice } else { ColorChoice::AlwaysAnsi };

@@ -1,13 +1,14 @@
 //! A sign of life on standard error for what takes long, on a terminal only.
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// What is faster is not worth a flicker.
-const DELAY: Duration = Duration::from_millis(250);
-const TICK: Duration = Duration::from_millis(100);
+pub(crate) const DELAY: Duration = Duration::from_millis(250);
+pub(crate) const TICK: Duration = Duration::from_millis(100);
 const FRAMES_PER_SECOND: u8 = 30;
 const BAR: &str = "{msg} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
 
@@ -55,7 +56,8 @@ impl Bar {
     }
 }
 
-fn drawn(what: &'static str) -> ProgressBar {
+/// A sign of life; on a terminal only.
+pub(crate) fn drawn(what: impl Into<Cow<'static, str>>) -> ProgressBar {
     let target = ProgressDrawTarget::stderr_with_hz(FRAMES_PER_SECOND);
     ProgressBar::with_draw_target(None, target).with_message(what)
 }

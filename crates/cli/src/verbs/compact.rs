@@ -1,23 +1,39 @@
 //! `compact SESSION`: puts a summary in the place of the older part of the context.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use serde::Serialize;
-use treering_compactor::{CompactionResult, RunOptions};
-use treering_policy::SkipReason;
-use treering_tree::Id;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use treering_compactor::{
+    CompactionResult, Compactor, Error, Event, Events, Handle, Happened, OnDrop, RunOptions,
+};
+use treering_policy::{Policy, SkipReason};
+use treering_tree::{Id, Session};
 
 use crate::app::App;
+use crate::config::{Flags, RULES, SUMMARY};
 use crate::defaults;
 use crate::failure::Result;
+use crate::output::steps::Steps;
 use crate::output::text::{count, counted};
 use crate::output::{Out, progress, style};
 use crate::resolve;
-use crate::verbs::policy::Rules;
+use crate::summarizer::{self, Chosen};
+use crate::verbs::policy::policy;
+
+/// How often people who watch are told how far a model is.
+const TICK: Duration = Duration::from_millis(100);
+/// How long one that was cancelled may take to give its lease back.
+const GRACE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     session: String,
     #[command(flatten)]
-    rules: Rules,
+    rules: Flags<RULES>,
+    #[command(flatten)]
+    summary: Flags<SUMMARY>,
     /// Cover everything up to this entry, whatever the rules keep
     #[arg(long, value_name = "ENTRY")]
     up_to: Option<String>,
@@ -27,6 +43,10 @@ pub(crate) struct Args {
     /// Do everything but write
     #[arg(long)]
     dry_run: bool,
+    /// Run it as a runtime does, in the background, and tell every step on standard error; an
+    /// interrupt cancels it in either case, and nothing is written
+    #[arg(long)]
+    background: bool,
 }
 
 #[derive(Serialize)]
@@ -40,6 +60,8 @@ pub(crate) struct Object<'a> {
 }
 
 pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
+    let config = app.config.under(&args.rules).under(&args.summary);
+    let chosen = summarizer::chosen(&config, &app.sources)?;
     let store = app.store()?;
     let session = resolve::session(&store, &app.sources, &args.session).await?;
     let up_to = match &args.up_to {
@@ -48,13 +70,86 @@ pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
     };
     let Args { force, dry_run, .. } = *args;
     let options = RunOptions { force, dry_run, up_to, ..RunOptions::default() };
-    let (compactor, policy) = (defaults::compactor(), args.rules.policy());
-    let work = compactor.run(&session, &policy, &options);
-    let result = progress::during("compacting", work).await?;
+    let compactor = defaults::compactor_with(chosen.summarizer.clone());
+    let policy = policy(&config);
+    let result = if dry_run {
+        progress::during("planning", compactor.run(&session, &policy, &options)).await?
+    } else {
+        let mut steps = Steps::new(args.background && !app.out.json());
+        watched(&compactor, &session, &policy, &options, &chosen, &mut steps).await?
+    };
     if app.out.json() {
         Ok(app.out.object(&object(&result))?)
     } else {
         print(&mut app.out, &result)
+    }
+}
+
+/// Runs a compaction in the background, tells its steps, and cancels it on an interrupt.
+async fn watched(
+    compactor: &Compactor,
+    session: &Session,
+    policy: &Policy,
+    options: &RunOptions,
+    chosen: &Chosen,
+    steps: &mut Steps,
+) -> Result<CompactionResult, Error> {
+    let mut events = compactor.events();
+    let mut handle = compactor.start(session, policy, options, OnDrop::Cancel).await?;
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            biased;
+            // Before the result, which comes behind all of them.
+            Some(event) = events.next() => tell(event, chosen, steps),
+            result = handle.result() => return result,
+            // Where interrupts cannot be heard, they end the process as ever.
+            Ok(()) = &mut interrupt => return cancelled(handle, events).await,
+            _ = ticks.tick() => steps.detail(&pulse(chosen)),
+        }
+    }
+}
+
+/// Cancels it; one that is just being written is seen through to its end.
+async fn cancelled(handle: Handle, mut events: Events) -> Result<CompactionResult, Error> {
+    let mut landing = handle.another();
+    if !handle.cancel() {
+        return landing.result().await;
+    }
+    // Its lease is given back before the end is told; one that is not runs out by itself.
+    let ended = async {
+        while let Some(event) = events.next().await {
+            if event.is_ok_and(|event| matches!(event.what, Happened::Failed(_))) {
+                break;
+            }
+        }
+    };
+    let _ = timeout(GRACE, ended).await;
+    Err(Error::Cancelled)
+}
+
+/// Tells a step; what was missed is not worth a word.
+fn tell(event: Result<Event, u64>, chosen: &Chosen, steps: &mut Steps) {
+    match event.map(|event| event.what) {
+        Ok(Happened::Started) => steps.step("planning"),
+        Ok(Happened::Chunk { entries, tokens, .. }) => {
+            let (entries, tokens) = (counted(entries, "entry", "entries"), count(tokens));
+            steps.step(&format!("{} summarizes {entries}, {tokens} tokens", chosen.name));
+        }
+        // The end is for the result to tell.
+        _ => {}
+    }
+}
+
+fn pulse(chosen: &Chosen) -> String {
+    match chosen.pulse() {
+        None | Some((0, _)) => String::new(),
+        Some((1, bytes)) => format!(": {} bytes heard", count(bytes as u64)),
+        Some((attempt, bytes)) => {
+            format!(": try {attempt}, {} bytes heard", count(bytes as u64))
+        }
     }
 }
 

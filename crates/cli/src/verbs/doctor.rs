@@ -10,13 +10,15 @@ use treering_interchange::{Diagnosis, DoctorOptions, Finding, Input, Rescued, Se
 use treering_tree::{Context, Durability, Options, RedbStore, Session, Sources, Store};
 
 use crate::app::App;
+use crate::config::{Flags, SUMMARY};
 use crate::defaults;
 use crate::failure::{Failure, Group, Result};
 use crate::output::faults::{self, Fault};
 use crate::output::progress::{self, Bar};
 use crate::output::table::{Column, Table};
 use crate::output::text::{count, counted, name};
-use crate::output::{Out, style};
+use crate::output::{Out, progress, style};
+use crate::verbs::providers;
 
 /// Findings of one session that people are shown.
 const SHOWN: usize = 20;
@@ -24,7 +26,7 @@ const SHOWN: usize = 20;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Files, folders or globs
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "providers", value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Take the files for this format instead of looking at their content
     #[arg(long, value_name = "F")]
@@ -32,6 +34,12 @@ pub(crate) struct Args {
     /// Write sound copies of what is not sound into this folder; originals stay as they are
     #[arg(long, value_name = "DIR")]
     rescue: Option<PathBuf>,
+    /// Look at the server of the model that summarizes instead: whether it answers, its window, its
+    /// count of a sample
+    #[arg(long, conflicts_with_all = ["paths", "format", "rescue"])]
+    providers: bool,
+    #[command(flatten)]
+    summary: Flags<SUMMARY>,
 }
 
 /// A session with what was found of it, and how long two ways to its conversation take.
@@ -52,6 +60,9 @@ struct Object<'a> {
 }
 
 pub(crate) async fn run(app: &mut App, args: Args) -> Result<()> {
+    if args.providers {
+        return providers::run(app, &args.summary).await;
+    }
     let inputs: Vec<Input> = args.paths.into_iter().map(Input::Path).collect();
     let sessions = Sessions::find(inputs.clone(), args.format.as_deref())?;
     let mut all = Vec::with_capacity(sessions.len());

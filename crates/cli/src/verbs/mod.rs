@@ -5,6 +5,7 @@ pub(crate) mod branches;
 pub(crate) mod compact;
 pub(crate) mod compact_store;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -18,6 +19,7 @@ pub(crate) mod man;
 pub(crate) mod moved;
 pub(crate) mod pin;
 pub(crate) mod policy;
+pub(crate) mod providers;
 pub(crate) mod recall;
 pub(crate) mod recover;
 pub(crate) mod rewind;
@@ -66,6 +68,7 @@ pub(crate) async fn run(app: &mut App, verb: Verb) -> Result<()> {
         Verb::Recover(args) => recover::run(app, &args),
         Verb::CompactStore(args) => compact_store::run(app, &args).await,
         Verb::Doctor(args) => doctor::run(app, args).await,
+        Verb::Config(args) => config::run(app, &args),
         Verb::Completions(args) => completions::run(app, &args),
         Verb::Man(args) => man::run(app, &args),
     }

@@ -1,54 +1,29 @@
 //! `policy`: what a set of rules comes to for a window. Opens no store.
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use treering_policy::{Budget, Policy, Preset};
 
 use crate::app::App;
+use crate::config::{Config, Flags, Key, RULES};
 use crate::failure::Result;
 use crate::output::text::count;
 use crate::output::{Out, style};
 
-/// The rules of compaction, as every verb that needs them takes them.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Rules {
-    /// The rules of another tool, or the recommended ones [default: nexus]
-    #[arg(long, value_name = "NAME", value_parser = presets())]
-    preset: Option<Preset>,
-    /// The model's limit in tokens; without it size never triggers
-    #[arg(long, value_name = "N")]
-    window: Option<u64>,
-    /// Tokens held back of the window, whatever the preset says
-    #[arg(long, value_name = "N")]
-    reserve: Option<u64>,
-    /// User turns kept verbatim, whatever the preset says
-    #[arg(long, value_name = "N")]
-    keep_turns: Option<u64>,
-}
-
-fn presets() -> impl TypedValueParser<Value = Preset> {
-    PossibleValuesParser::new(Preset::all().map(Preset::name))
-        .try_map(|name| Preset::from_name(&name).ok_or("no preset of that name"))
-}
-
-impl Rules {
-    pub(crate) fn policy(&self) -> Policy {
-        let default = Policy::default();
-        let window = self.window.unwrap_or(default.window);
-        let rules =
-            self.preset.map_or(Policy { window, ..default }, |preset| preset.policy(window));
-        Policy {
-            reserve: self.reserve.or(rules.reserve),
-            keep_recent_turns: self.keep_turns.or(rules.keep_recent_turns),
-            ..rules
-        }
+/// The rules of compaction that the settings come to.
+pub(crate) fn policy(config: &Config) -> Policy {
+    let preset = config.text(Key::Preset).and_then(Preset::from_name).unwrap_or(Preset::Nexus);
+    let rules = preset.policy(config.count(Key::Window).unwrap_or(0));
+    Policy {
+        reserve: config.count(Key::Reserve).or(rules.reserve),
+        keep_recent_turns: config.count(Key::KeepTurns).or(rules.keep_recent_turns),
+        ..rules
     }
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    rules: Rules,
+    rules: Flags<RULES>,
 }
 
 #[derive(Serialize)]
@@ -71,7 +46,7 @@ impl From<Budget> for Object {
 }
 
 pub(crate) fn run(app: &mut App, args: &Args) -> Result<()> {
-    let object = Object::from(args.rules.policy().budget());
+    let object = Object::from(policy(&app.config.under(&args.rules)).budget());
     if app.out.json() { Ok(app.out.object(&object)?) } else { print(&mut app.out, &object) }
 }
 

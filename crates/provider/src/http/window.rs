@@ -3,6 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::dialect::Request;
@@ -20,7 +21,8 @@ pub struct Window {
 }
 
 /// Who knows a model's window, the surest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum WindowSource {
     /// [`Settings::window_tokens`](super::Settings::window_tokens).
