@@ -59,5 +59,7 @@ impl Bar {
 /// A sign of life; on a terminal only.
 pub(crate) fn drawn(what: impl Into<Cow<'static, str>>) -> ProgressBar {
     let target = ProgressDrawTarget::stderr_with_hz(FRAMES_PER_SECOND);
-    ProgressBar::with_draw_target(None, target).with_message(what)
+    let bar = ProgressBar::with_draw_target(None, target).with_message(what);
+    // What has no length is no bar: that would hide the message.
+    bar.with_style(ProgressStyle::default_spinner())
 }

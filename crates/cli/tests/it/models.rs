@@ -2,12 +2,13 @@
 //! it, and that nothing is written where the model fails and nothing may stand in.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::place::{Place, failure};
+use crate::place::{BINARY, Place, failure};
 use crate::server::Server;
 
 const SECRET: &str = "sk-never-to-be-seen";
@@ -220,6 +221,27 @@ fn the_background_tells_its_steps_on_lines() {
     let told = place.run(&[&["--json"], &args[..]].concat());
     assert_eq!(String::from_utf8(told.stderr).unwrap(), "");
     assert_eq!(String::from_utf8(told.stdout).unwrap().lines().count(), 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_is_shown_who_is_at_work() {
+    const SCRIPT: &str = "/usr/bin/script";
+    if !std::path::Path::new(SCRIPT).is_file() {
+        println!("skipped: no {SCRIPT} to make a terminal with");
+        return;
+    }
+    let place = worked();
+    // Connections are taken, and nobody answers.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let line = [&[BINARY], &compact(&url, &["--timeout", "2s"])[..]].concat().join(" ");
+    let mut command = Command::new(SCRIPT);
+    place.settle(command.args(["-qec", &line, "/dev/null"]));
+    let ran = command.env("TERM", "xterm").env("SHELL", "/bin/sh").output().unwrap();
+    let shown = String::from_utf8_lossy(&ran.stdout);
+    assert!(shown.contains("openai tiny summarizes 4 entries, "), "{shown:?}");
+    assert!(shown.contains("4 entries became the summary "), "{shown:?}");
 }
 
 /// Sends what control and C do.

@@ -5,6 +5,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_treering");
+
 /// Where a test works.
 pub(crate) struct Place(tempfile::TempDir);
 
@@ -27,12 +29,17 @@ impl Place {
 
     /// The command, in an environment that holds nothing else of interest.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_treering"));
-        command.args(args).current_dir(self.0.path()).env_clear();
+        let mut command = Command::new(BINARY);
+        self.settle(command.args(args));
+        command
+    }
+
+    /// Gives any command this place and its environment.
+    pub(crate) fn settle(&self, command: &mut Command) {
+        command.current_dir(self.0.path()).env_clear();
         command.env("HOME", self.0.path()).env("XDG_CONFIG_HOME", self.path("settings"));
         command.env("TREERING_STORE", self.path("store.redb"));
         command.stdin(Stdio::null());
-        command
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Output {
