@@ -14,7 +14,6 @@ mod keys;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use etcetera::{BaseStrategy, choose_base_strategy};
 
@@ -156,10 +155,12 @@ impl Config {
         self.text(key)?.parse().ok()
     }
 
-    pub(crate) fn time(&self, key: Key) -> Option<Duration> {
+    #[cfg(any(feature = "models", test))]
+    pub(crate) fn time(&self, key: Key) -> Option<std::time::Duration> {
         keys::time(self.text(key)?)
     }
 
+    #[cfg(any(feature = "models", test))]
     pub(crate) fn object(&self, key: Key) -> serde_json::Map<String, serde_json::Value> {
         self.text(key).and_then(keys::object).unwrap_or_default()
     }
@@ -220,12 +221,14 @@ fn with_path(path: PathBuf) -> Result<Option<(PathBuf, Vec<Line>)>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::Parser;
 
     use super::*;
 
     #[derive(Parser)]
-    struct Line1 {
+    struct Given {
         #[command(flatten)]
         rules: Flags<RULES>,
         #[command(flatten)]
@@ -251,7 +254,7 @@ mod tests {
         let user =
             lines("tries = 4\nmodel = \"user\"\nwindow = 4\nkeep_turns = 4\nreserve = 4\n", "user");
         let config = Config::of(variables, Some(project), Some(user)).unwrap();
-        let flags = Line1::try_parse_from(["treering", "--window", "1", "--model=m"]).unwrap();
+        let flags = Given::try_parse_from(["treering", "--window", "1", "--model=m"]).unwrap();
         let config = config.under(&flags.rules).under(&flags.summary);
         let found = |key| {
             let (_, value, source) = config.all().find(|(known, ..)| *known == key).unwrap();

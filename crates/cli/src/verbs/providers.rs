@@ -5,19 +5,18 @@ use crate::config::{Flags, SUMMARY};
 use crate::failure::{Failure, Group, Result};
 
 /// Tries the model out that the settings name.
-#[cfg(feature = "models")]
+#[cfg_attr(
+    not(feature = "models"),
+    expect(clippy::unused_async, reason = "builds that know models ask a server")
+)]
 pub(crate) async fn run(app: &mut App, flags: &Flags<SUMMARY>) -> Result<()> {
-    let Some(named) = crate::model::named(&app.config.under(flags), &app.sources)? else {
-        return Err(no_server());
-    };
-    let object = crate::output::progress::during("asking", trial::of(&named)).await?;
-    if app.out.json() { Ok(app.out.object(&object)?) } else { trial::print(&mut app.out, &object) }
-}
-
-/// This build knows no models.
-#[cfg(not(feature = "models"))]
-pub(crate) async fn run(app: &mut App, flags: &Flags<SUMMARY>) -> Result<()> {
-    crate::summarizer::chosen(&app.config.under(flags), &app.sources)?;
+    let config = app.config.under(flags);
+    #[cfg(feature = "models")]
+    if let Some(named) = crate::model::named(&config, &app.sources)? {
+        return trial::run(app, &named).await;
+    }
+    #[cfg(not(feature = "models"))]
+    crate::summarizer::chosen(&config, &app.sources)?;
     Err(no_server())
 }
 
@@ -35,17 +34,18 @@ mod trial {
     use treering_provider::{SUMMARIZE, WindowSource};
     use treering_tree::{Message, Role, Usage};
 
+    use crate::app::App;
     use crate::defaults;
     use crate::failure::Result;
     use crate::model::Named;
     use crate::output::text::{count, counted, name};
-    use crate::output::{Out, style};
+    use crate::output::{Out, progress, style};
 
     /// What is sent to be counted: what every summary is asked with.
     const SAMPLE: &str = SUMMARIZE.text;
 
     #[derive(Serialize)]
-    pub(super) struct Object {
+    struct Object {
         summarizer: &'static str,
         base_url: String,
         /// The model that was asked for.
@@ -80,7 +80,12 @@ mod trial {
         usage: Usage,
     }
 
-    pub(super) async fn of(named: &Named) -> Result<Object> {
+    pub(super) async fn run(app: &mut App, named: &Named) -> Result<()> {
+        let object = progress::during("asking", of(named)).await?;
+        if app.out.json() { Ok(app.out.object(&object)?) } else { print(&mut app.out, &object) }
+    }
+
+    async fn of(named: &Named) -> Result<Object> {
         let model = &named.model;
         let window = model.window().await?;
         let server_counted = model.count(SAMPLE).await?;
@@ -109,7 +114,7 @@ mod trial {
         u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn print(out: &mut Out, object: &Object) -> Result<()> {
+    fn print(out: &mut Out, object: &Object) -> Result<()> {
         let window = match &object.window {
             Some(window) => {
                 format!("{} tokens, from {}", count(window.tokens), said(window.source))
