@@ -2,6 +2,7 @@
 
 #[path = "../../crates/tree/src/redb/group.rs"]
 mod group;
+#[allow(dead_code, reason = "what the writer alone asks")]
 #[path = "../../crates/tree/src/redb/queue.rs"]
 mod queue;
 

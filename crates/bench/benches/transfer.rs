@@ -18,8 +18,8 @@ use tokio::runtime::Runtime;
 use treering_bench::sessions::{self, Tool};
 use treering_bench::store;
 use treering_interchange::{Export, Input, Options, load};
-use treering_provider::{ByteClasses, count_message};
-use treering_tree::{Context, Message, Store};
+use treering_provider::{ByteClasses, TokenCounter as _, count_message};
+use treering_tree::{Context, Counted, Counter, Message, Store};
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/samples");
 /// The largest sample of each kind of tool.
@@ -151,7 +151,10 @@ fn as_command_line() -> treering_tree::Options {
 
 async fn import(store: &dyn Store, path: &Path) -> String {
     let counter = ByteClasses::default();
-    let count = |message: &Message| count_message(&counter, message);
+    let count = |message: &Message| Counted {
+        tokens: count_message(&counter, message),
+        counter: Counter::named(counter.id()),
+    };
     let options = Options { count: &count, format: None, at_ms: 0, progress: &mut |_| {} };
     let mut reports = load(store, vec![Input::Path(PathBuf::from(path))], options).await.unwrap();
     assert!(reports[0].added > 0);

@@ -86,7 +86,7 @@ pub use http::{
 };
 pub use hybrid::Hybrid;
 pub use ledger::Ledger;
-pub use limited::{Limited, Permits};
+pub use limited::Limited;
 pub use made_by::{MadeBy, PromptUsed};
 pub use permits::{Caller, Gate, Permit, Permits};
 pub use prompt::{Prompt, SUMMARIZE};

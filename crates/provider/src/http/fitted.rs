@@ -9,7 +9,8 @@ use treering_tree::Summary;
 use super::model::Model;
 use crate::error::{Error, Result};
 use crate::folding::Folding;
-use crate::limited::{Limited, Permits};
+use crate::limited::Limited;
+use crate::permits::Permits;
 use crate::summarizer::{Summarizer, SummaryJob};
 
 /// A model as a compaction wants it: heads larger than its window are folded, its calls take turns,
