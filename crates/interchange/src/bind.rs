@@ -39,7 +39,10 @@ pub(crate) async fn bind(
         return Ok(());
     }
     let there = branches_there(batch).await?;
-    let nodes: HashSet<Id> = if there.is_empty() { HashSet::new() } else { loom.ids().collect() };
+    let mut nodes: HashSet<Id> = survey.superseded.clone();
+    if !there.is_empty() {
+        nodes.extend(loom.ids());
+    }
     let head = |name: &str| there.get(name).copied().flatten();
     let mut moves = Vec::new();
     for (name, node) in &plan.heads {

@@ -26,6 +26,14 @@ pub enum Error {
         /// The formats that were tried.
         expected: String,
     },
+    /// A database of a known tool cannot be read.
+    #[error("{}: {why}", .path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do about it where there is something.
+        why: String,
+    },
     /// No format has that name.
     #[error("unknown format {name:?}; expected one of {known}")]
     UnknownFormat {
@@ -91,7 +99,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::Unrecognized { .. } => ErrorKind::Format,
+            Self::Unrecognized { .. } | Self::Database { .. } => ErrorKind::Format,
             Self::UnknownFormat { .. }
             | Self::NoOrigin { .. }
             | Self::Bundle { .. }

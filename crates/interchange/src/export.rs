@@ -1,6 +1,7 @@
 //! Gives the files of a session back as they came, byte for byte. It never converts.
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 
 use treering_tree::Store;
@@ -15,6 +16,8 @@ pub struct Export {
     session: String,
     survey: Survey,
     files: Vec<ExportedFile>,
+    /// For each of them, where it is: number of the file in the survey, and the bytes of that.
+    places: Vec<(usize, Range<u64>)>,
 }
 
 /// One file that a session came from.
@@ -40,16 +43,26 @@ impl Export {
         if survey.files.is_empty() {
             return Err(Error::NoOrigin { session: session.to_owned() });
         }
-        let files = survey.files.iter().map(|file| ExportedFile {
-            name: if file.source.part == MAIN_PART {
-                plain_name(&file.source.file, session)
-            } else {
-                format!("{}/{}", plain_name(session, "session"), plain_path(&file.source.part))
-            },
-            format: file.source.format.clone(),
-            bytes: file.bytes,
-        });
-        Ok(Self { session: session.to_owned(), files: files.collect(), survey })
+        let folder = plain_name(session, "session");
+        let (mut files, mut places) = (Vec::new(), Vec::new());
+        for (at, file) in survey.files.iter().enumerate() {
+            let whole = [match file.source.part.as_str() {
+                MAIN_PART => (plain_name(&file.source.file, session), file.bytes),
+                part => (format!("{folder}/{}", plain_path(part)), file.bytes),
+            }];
+            let members = file.members.iter();
+            let members: Vec<_> = members
+                .map(|(name, len)| (format!("{folder}/{}", plain_path(name)), *len))
+                .collect();
+            let mut end = 0;
+            for (name, bytes) in if members.is_empty() { &whole[..] } else { &members } {
+                let (name, bytes) = (name.clone(), *bytes);
+                files.push(ExportedFile { name, format: file.source.format.clone(), bytes });
+                places.push((at, end..end + bytes));
+                end += bytes;
+            }
+        }
+        Ok(Self { session: session.to_owned(), survey, files, places })
     }
 
     /// The files, the one with the conversation first.
@@ -67,10 +80,19 @@ impl Export {
         index: usize,
         out: &mut (dyn Write + Send),
     ) -> Result<()> {
-        let mut pieces = Pieces::new(store, &self.session, self.survey.files.get(index));
+        let none = (usize::MAX, 0..0);
+        let (file, range) = self.places.get(index).unwrap_or(&none);
+        let file = self.survey.files.get(*file);
+        let (mut pieces, mut at) = Pieces::within(store, &self.session, file, range);
         while let Some(stored) = pieces.next().await? {
             let bytes = stored.entry.body().map_or(&[][..], |body| &body.bytes);
-            out.write_all(bytes).map_err(Error::io(Path::new("output")))?;
+            let inside = |offset: u64| {
+                usize::try_from(offset.saturating_sub(at))
+                    .map_or(bytes.len(), |at| at.min(bytes.len()))
+            };
+            out.write_all(&bytes[inside(range.start)..inside(range.end)])
+                .map_err(Error::io(Path::new("output")))?;
+            at += bytes.len() as u64;
         }
         out.flush().map_err(Error::io(Path::new("output")))
     }

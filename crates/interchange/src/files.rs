@@ -2,18 +2,21 @@
 //! together. It never reads past a file's head.
 
 use std::fs;
-use std::io::Read;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::document;
 use crate::error::{Error, Result};
+use crate::folder::gather;
 use crate::formats::{self, FORMATS, Format, Found, Head, MAIN_PART};
 use crate::frame::Frame;
 use crate::json;
 use crate::limits;
 use crate::lines::Lines;
+use crate::source::Content;
+pub(crate) use crate::source::SourceFile;
 use crate::split::{is_json, split};
 
 /// Something to load.
@@ -43,63 +46,6 @@ impl<P: Into<PathBuf>> From<P> for Input {
     }
 }
 
-/// A file of a known format.
-pub(crate) struct SourceFile {
-    /// What it is called, and where it is unless `content` says otherwise.
-    pub(crate) path: PathBuf,
-    content: Content,
-    pub(crate) len: u64,
-    pub(crate) format: &'static dyn Format,
-    pub(crate) found: Found,
-    pub(crate) frame: Frame,
-}
-
-/// Where the bytes of a file are.
-enum Content {
-    /// At its path.
-    Disk,
-    /// Here.
-    Bytes(Vec<u8>),
-    /// At another path.
-    Elsewhere(PathBuf),
-}
-
-impl SourceFile {
-    /// What reports call it.
-    pub(crate) fn shown(&self) -> String {
-        self.path.display().to_string()
-    }
-
-    /// Its own name.
-    pub(crate) fn name(&self) -> String {
-        self.path
-            .file_name()
-            .map_or_else(|| self.shown(), |name| name.to_string_lossy().into_owned())
-    }
-
-    pub(crate) fn open(&self) -> Result<Box<dyn Read + Send + '_>> {
-        let path = match &self.content {
-            Content::Bytes(bytes) => return Ok(Box::new(bytes.as_slice())),
-            Content::Elsewhere(path) => path,
-            Content::Disk => &self.path,
-        };
-        Ok(Box::new(fs::File::open(path).map_err(Error::io(path))?))
-    }
-
-    /// Its lines, from the first on.
-    pub(crate) fn lines(&self) -> Result<Lines<Box<dyn Read + Send + '_>>> {
-        Ok(Lines::new(self.open()?, self.frame))
-    }
-
-    fn session(&self) -> String {
-        let stem = self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let names = [self.found.session.clone(), stem];
-        let usable =
-            |name: &String| treering_tree::limits::check_name("session name", name).is_ok();
-        names.into_iter().flatten().find(usable).unwrap_or_else(|| self.format.name().to_owned())
-    }
-}
-
 /// The files of one session, the one with the conversation first.
 pub(crate) struct Group {
     pub(crate) session: String,
@@ -125,13 +71,18 @@ pub(crate) fn find(inputs: Vec<Input>, forced: Option<&'static dyn Format>) -> R
                 files.push(SourceFile { content: Content::Bytes(bytes), len, ..head });
             }
             Input::File { name, path } => {
-                let file = open_head(&path, PathBuf::from(name), forced)?;
-                files.push(SourceFile { content: Content::Elsewhere(path), ..file });
+                let mut found = open_head(&path, PathBuf::from(name), forced)?;
+                for file in &mut found {
+                    if let Content::Disk = file.content {
+                        file.content = Content::Elsewhere(path.clone());
+                    }
+                }
+                files.extend(found);
             }
             Input::Path(path) => from_path(&path, forced, &mut files)?,
         }
     }
-    Ok(group(files))
+    Ok(group(gather(files)))
 }
 
 fn group(files: Vec<SourceFile>) -> Vec<Group> {
@@ -160,7 +111,7 @@ fn from_path(
     files: &mut Vec<SourceFile>,
 ) -> Result<()> {
     if path.is_file() {
-        files.push(open_head(path, path.to_owned(), forced)?);
+        files.extend(open_head(path, path.to_owned(), forced)?);
         return Ok(());
     }
     if path.is_dir() {
@@ -206,7 +157,7 @@ fn walk(
                 folders.push((path, depth + 1));
             } else if kind.is_file() && wanted(path.strip_prefix("./").unwrap_or(&path)) {
                 match open_head(&path, path.clone(), forced) {
-                    Ok(file) => files.push(file),
+                    Ok(found) => files.extend(found),
                     Err(Error::Unrecognized { .. }) => {}
                     Err(error) => return Err(error),
                 }
@@ -228,12 +179,16 @@ fn open_head(
     path: &Path,
     name: PathBuf,
     forced: Option<&'static dyn Format>,
-) -> Result<SourceFile> {
+) -> Result<Vec<SourceFile>> {
     let mut head = Vec::new();
     let file = fs::File::open(path).map_err(Error::io(path))?;
     let len = file.metadata().map_err(Error::io(path))?.len();
     file.take(limits::HEAD_BYTES as u64).read_to_end(&mut head).map_err(Error::io(path))?;
-    Ok(SourceFile { len, ..recognize(name, &head, forced)? })
+    #[cfg(feature = "sqlite")]
+    if crate::database::is_database(&head) {
+        return crate::database::sessions(path, forced);
+    }
+    Ok(vec![SourceFile { len, ..recognize(name, &head, forced)? }])
 }
 
 /// A file of the format that knows how it begins.

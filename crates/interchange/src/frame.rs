@@ -2,14 +2,57 @@
 //! one JSON document. It sees brackets, strings and the names of a document's own fields, holds a few
 //! bytes of state however deep and long the document is, and never decides what a piece means.
 
+use std::sync::Arc;
+
 /// How the pieces of a file are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
     /// A record per line.
     Lines,
     /// One JSON document; the elements of the lists with these names are its records. The empty name
     /// is the document itself, where that is a list.
     Document(&'static [&'static str]),
+    /// Many files one after the other; the sizes of their records.
+    Folder(Arc<[u64]>),
+    /// The whole file is one record, which its tool writes anew each time.
+    State,
+}
+
+/// Where in files of known sizes the next byte is.
+#[derive(Clone, Debug)]
+pub(crate) struct Sizes {
+    all: Arc<[u64]>,
+    at: usize,
+    left: u64,
+}
+
+impl Sizes {
+    pub(crate) fn new(all: Arc<[u64]>) -> Self {
+        let mut sizes = Self { left: all.first().copied().unwrap_or(u64::MAX), all, at: 0 };
+        sizes.pass(0);
+        sizes
+    }
+
+    /// Bytes to the end of the record.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Number of the record, from 1.
+    pub(crate) fn number(&self) -> u64 {
+        self.at as u64 + 1
+    }
+
+    /// Goes past bytes, also of more than one record.
+    pub(crate) fn pass(&mut self, mut bytes: u64) {
+        while self.left <= bytes {
+            bytes -= self.left;
+            self.at += 1;
+            // What comes behind the last of them is one more.
+            self.left = self.all.get(self.at).copied().unwrap_or(u64::MAX);
+        }
+        self.left -= bytes;
+    }
 }
 
 /// What a piece is, as far as its frame tells.

@@ -83,6 +83,12 @@ pub(crate) fn element(text: &str) -> &str {
     text.trim_start_matches([',', ' ', '\t', '\r', '\n'])
 }
 
+/// Bytes in hex digits.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 /// Reads JSON of any shape; `None` where the parser refuses it or it is no object.
 pub(crate) fn object(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok().filter(Value::is_object)

@@ -44,3 +44,18 @@ pub(crate) const BUNDLE_BRANCHES: usize = 9_000;
 pub(crate) const RESCUED_BRANCHES: usize = 1_000;
 /// Bytes between two tellings of progress.
 pub(crate) const PROGRESS_BYTES: u64 = 1 << 20;
+/// Bytes of a database that is read.
+#[cfg(feature = "sqlite")]
+pub(crate) const DATABASE_BYTES: u64 = 64 << 30;
+/// Times a database is copied while its tool writes to it.
+#[cfg(feature = "sqlite")]
+pub(crate) const COPIES: u32 = 5;
+/// Bytes of one value of a database.
+#[cfg(feature = "sqlite")]
+pub(crate) const VALUE_BYTES: i32 = 128 << 20;
+/// Bytes that the rows of a database may take as JSON, for each byte of it; beside those of one value.
+#[cfg(feature = "sqlite")]
+pub(crate) const ROW_BYTES_PER_BYTE: u64 = 16;
+/// Steps that reading a database may take, for each byte of it; beside as many for a hundred MiB.
+#[cfg(feature = "sqlite")]
+pub(crate) const STEPS_PER_BYTE: u64 = 64;

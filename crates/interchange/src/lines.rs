@@ -6,7 +6,7 @@
 
 use std::io::{self, Read};
 
-use crate::frame::{Frame, Role, Scanner};
+use crate::frame::{Frame, Role, Scanner, Sizes};
 use crate::limits;
 
 /// Reads lines.
@@ -21,6 +21,8 @@ pub(crate) struct Lines<R> {
     inside: bool,
     /// Where in a document the next byte is.
     scanner: Option<Scanner>,
+    /// Where in records of known sizes the next byte is.
+    sizes: Option<Sizes>,
 }
 
 /// One line.
@@ -49,9 +51,14 @@ impl<R: Read> Lines<R> {
             line: 1,
             ended: false,
             inside: false,
-            scanner: match frame {
-                Frame::Lines => None,
+            scanner: match &frame {
                 Frame::Document(names) => Some(Scanner::new(names)),
+                _ => None,
+            },
+            sizes: match frame {
+                Frame::Folder(sizes) => Some(Sizes::new(sizes)),
+                Frame::State => Some(Sizes::new([].into())),
+                _ => None,
             },
         }
     }
@@ -64,6 +71,9 @@ impl<R: Read> Lines<R> {
     /// Number of the line that the first of the next bytes that is not blank stands on; that of the
     /// first where all are blank.
     pub(crate) fn line_of(&self, next: &[u8]) -> u64 {
+        if let Some(sizes) = &self.sizes {
+            return sizes.number();
+        }
         let is_comma = |byte: u8| self.scanner.is_some() && byte == b',';
         let blank = next.iter().take_while(|byte| is_blank(**byte) || is_comma(**byte)).count();
         self.line + if blank < next.len() { count_lines(&next[..blank]) } else { 0 }
@@ -73,6 +83,11 @@ impl<R: Read> Lines<R> {
     pub(crate) fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
         if self.scanner.is_some() {
             return self.next_piece();
+        }
+        if let Some(sizes) = &self.sizes {
+            let left = usize::try_from(sizes.left()).unwrap_or(usize::MAX);
+            let len = self.peek(left.min(limits::LINE_BYTES))?.len();
+            return Ok((len > 0).then(|| self.take(len, len >= limits::LINE_BYTES, Role::Line)));
         }
         let mut seen = 0;
         let mut begun = self.inside;
@@ -129,6 +144,9 @@ impl<R: Read> Lines<R> {
         let number = self.line_of(bytes);
         let offset = self.offset;
         self.line += count_lines(bytes);
+        if let Some(sizes) = &mut self.sizes {
+            sizes.pass(len as u64);
+        }
         self.offset += len as u64;
         self.start += len;
         let bytes = &self.buffer[self.start - len..self.start];
@@ -159,6 +177,9 @@ impl<R: Read> Lines<R> {
             for byte in bytes {
                 scanner.read(*byte);
             }
+        }
+        if let Some(sizes) = &mut self.sizes {
+            sizes.pass(bytes.len() as u64);
         }
         self.line += count_lines(bytes);
         self.offset += bytes.len() as u64;

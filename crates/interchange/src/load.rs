@@ -100,6 +100,9 @@ async fn begins_alike(
     let Some(file) = group.files.first().filter(|file| file.found.part == MAIN_PART) else {
         return Ok(true);
     };
+    if file.is_named() {
+        return Ok(true);
+    }
     let Some(known) = survey.file(MAIN_PART) else {
         // A session of the engine's own has nothing to do with a file of that name.
         return Ok(!survey.exists || !survey.files.is_empty());

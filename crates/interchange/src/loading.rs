@@ -44,7 +44,6 @@ pub(crate) struct Loading<'a> {
 struct Passage<'f> {
     file: &'f SourceFile,
     index: u32,
-    shown: String,
     reader: Box<dyn Reader>,
     /// How often the file was begun before.
     runs: u64,
@@ -95,7 +94,6 @@ impl<'a> Loading<'a> {
     ) -> Result<SessionReport> {
         self.report.format = files.first().map_or("", |file| file.format.name()).to_owned();
         let mut asides: Asides = Vec::new();
-        let mut shown = Vec::new();
         let mut currents = Vec::new();
         let mut done = bytes_before;
         for (file, index) in files.iter().zip(0..) {
@@ -107,16 +105,19 @@ impl<'a> Loading<'a> {
             };
             currents.push(FileBranches { name: branch_name(&file.found.part), current });
             asides.push((aside_name(&file.found.part), passage.aside.map(|aside| aside.id)));
-            shown.push(passage.shown);
+        }
+        if let Some(main) = currents.iter_mut().find(|file| file.name == MAIN) {
+            main.current = self.loom.stands(main.current);
         }
         self.report.added = self.batch.finish().await?.saturating_sub(self.sources);
         for (call, at) in self.loom.unanswered() {
             if self.live && self.loom.is_open_at_the_end(call, at.file) {
                 continue;
             }
-            let file = shown.get(at.file as usize).map_or("", String::as_str);
+            let (file, line) =
+                files.get(at.file as usize).map(|file| file.place_of(at.line)).unwrap_or_default();
             let detail = format!("call {} has no result", quoted(call));
-            self.report.mend(RepairKind::UnansweredCall, file, at.line, detail);
+            self.report.mend(RepairKind::UnansweredCall, &file, line, detail);
         }
         let plan = branches::plan(&self.loom, &currents, MAIN);
         bind(&self.batch, &self.loom, &self.survey, &plan, &asides, &mut self.report).await?;
@@ -138,7 +139,6 @@ impl<'a> Loading<'a> {
         let mut passage = Passage {
             file,
             index,
-            shown: file.shown(),
             reader: file.format.reader(),
             runs: known.as_ref().map_or(0, |known| known.runs),
             aside: known.as_ref().map(|known| known.newest_source),
@@ -185,10 +185,20 @@ impl<'a> Loading<'a> {
             let role = lines.role_of(bytes);
             let found = lines.peek(bytes.len() + 1).map_err(Error::io(path))?;
             let grows = found.len() > bytes.len();
+            if passage.file.frame == Frame::State && found != bytes {
+                return Ok(true);
+            }
             if !found.starts_with(bytes) {
                 // What stands behind the last record of a document moves on when it grows.
                 let is_end = matches!(role, Role::Rest | Role::Torn);
                 if is_end && pieces.at_end() && grows {
+                    return Ok(true);
+                }
+                let range = 0..bytes.len();
+                let piece =
+                    understand_piece(&mut *passage.reader, passage.file, bytes, range, role);
+                if piece.meaning.unfinished && pieces.at_end() {
+                    self.survey.superseded.insert(stored.entry.id());
                     return Ok(true);
                 }
                 let shrunk = bytes.starts_with(found);
@@ -200,15 +210,17 @@ impl<'a> Loading<'a> {
                         "differs from what was loaded before; loaded anew from here",
                     )
                 };
-                let line = lines.line_of(b"");
-                self.report.mend(kind, &passage.shown, line, detail.to_owned());
+                let (shown, line) = passage.file.place(lines.line_of(b""), lines.offset());
+                self.report.mend(kind, &shown, line, detail.to_owned());
                 return Ok(!shrunk);
             }
             let spot = Spot { offset: lines.offset(), line: lines.line_of(bytes) };
             let piece =
                 understand_piece(&mut *passage.reader, passage.file, bytes, 0..bytes.len(), role);
-            // What was a torn last line may be whole by now.
-            if piece.is_torn() && pieces.at_end() && grows {
+            // What was a torn last line may be whole by now, what was unfinished further on.
+            let is_open = piece.is_torn() || piece.meaning.unfinished;
+            if is_open && pieces.at_end() && grows {
+                self.survey.superseded.insert(stored.entry.id());
                 return Ok(true);
             }
             self.take(passage, piece, bytes, spot, Some(&stored));
@@ -225,6 +237,7 @@ impl<'a> Loading<'a> {
             part: passage.file.found.part.clone(),
             file: passage.file.name(),
             at,
+            members: passage.file.members_from(at),
         };
         let parent = passage.aside.map(|aside| aside.id);
         let nonce = self.nonce(b"source", passage, at);
@@ -256,7 +269,7 @@ impl<'a> Loading<'a> {
         let mut node = None;
         if meaning.hangs == Hangs::Aside {
             envelope.parent = passage.aside.map(|aside| aside.id);
-            self.loom.pass();
+            self.loom.pass(&meaning);
         } else {
             let at = At { file: passage.index, line: spot.line };
             let woven = self.loom.weave(&meaning, at, &mut repairs);
@@ -267,8 +280,10 @@ impl<'a> Loading<'a> {
             envelope.slot = meaning.slot.clone().filter(|_| woven.kind == Kind::SystemPrompt);
             (envelope.calls, envelope.answers) = (woven.calls, woven.answers);
             let id = usable_id(&meaning, &mut repairs);
-            envelope.alias =
-                id.filter(|_| stored.is_none()).and_then(|id| self.alias(id, woven.copies));
+            // An id stays free for the record that comes in the place of an unfinished one.
+            envelope.alias = id
+                .filter(|_| stored.is_none() && !meaning.unfinished)
+                .and_then(|id| self.alias(id, woven.copies));
         }
         self.report.entries += 1;
         self.report.compactions += u64::from(envelope.kind == Kind::Compaction);
@@ -286,7 +301,8 @@ impl<'a> Loading<'a> {
             None => {}
         }
         for (kind, detail) in repairs {
-            self.report.mend(kind, &passage.shown, spot.line, detail);
+            let (shown, line) = passage.file.place(spot.line, spot.offset);
+            self.report.mend(kind, &shown, line, detail);
         }
     }
 

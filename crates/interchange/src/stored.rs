@@ -29,6 +29,9 @@ pub(crate) struct Source {
     pub(crate) file: String,
     /// Offset of the first record after it, in bytes.
     pub(crate) at: u64,
+    /// Names and sizes of the files that the bytes from there on are of; none where it is one file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) members: Vec<(String, u64)>,
 }
 
 impl Source {
@@ -53,6 +56,28 @@ pub(crate) struct File {
     pub(crate) runs: u64,
     /// The newest of them.
     pub(crate) newest_source: Newest,
+    /// Names and sizes of the files it is made of; none where it is one file.
+    pub(crate) members: Vec<(String, u64)>,
+}
+
+impl File {
+    /// Takes the members of a source, which begin at its offset.
+    fn take_members(&mut self, source: &Source) {
+        let mut end = 0;
+        self.members.retain_mut(|(_, len)| {
+            let begin = end;
+            end += *len;
+            *len = (*len).min(source.at.saturating_sub(begin));
+            begin < source.at
+        });
+        for (name, len) in &source.members {
+            match self.members.last_mut() {
+                // The rest of a file that was there in part.
+                Some((last, before)) if last == name => *before += len,
+                _ => self.members.push((name.clone(), *len)),
+            }
+        }
+    }
 }
 
 /// An entry, and how new it is.
@@ -70,6 +95,8 @@ pub(crate) struct Survey {
     pub(crate) aliases: HashSet<Key>,
     /// Every record of a file, also those that newer ones took the place of.
     pub(crate) records: HashSet<Id>,
+    /// Records that were unfinished, and that this load has newer versions of.
+    pub(crate) superseded: HashSet<Id>,
     /// Whether the session is there.
     pub(crate) exists: bool,
 }
@@ -115,7 +142,9 @@ impl Survey {
 
     fn begin(&mut self, source: Source, newest_source: Newest) -> usize {
         let Some(at) = self.files.iter().position(|file| file.source.part == source.part) else {
-            self.files.push(File { source, pieces: Vec::new(), bytes: 0, runs: 1, newest_source });
+            let members = source.members.clone();
+            let (pieces, bytes, runs) = (Vec::new(), 0, 1);
+            self.files.push(File { source, pieces, bytes, runs, newest_source, members });
             return self.files.len() - 1;
         };
         let file = &mut self.files[at];
@@ -125,6 +154,7 @@ impl Survey {
             file.bytes -= len;
         }
         file.runs += 1;
+        file.take_members(&source);
         file.source = source;
         file.newest_source = newest_source;
         at
@@ -145,8 +175,26 @@ pub(crate) struct Pieces<'a> {
 
 impl<'a> Pieces<'a> {
     pub(crate) fn new(store: &'a dyn Store, session: &'a str, file: Option<&File>) -> Self {
-        let numbers = file.map(|file| file.pieces.iter().copied().collect()).unwrap_or_default();
-        Self { store, session, numbers, page: VecDeque::new() }
+        Self::within(store, session, file, &(0..u64::MAX)).0
+    }
+
+    /// The entries of a file that hold some of these bytes of it, and where the first of them begins.
+    pub(crate) fn within(
+        store: &'a dyn Store,
+        session: &'a str,
+        file: Option<&File>,
+        range: &std::ops::Range<u64>,
+    ) -> (Self, u64) {
+        let mut numbers = VecDeque::new();
+        let (mut at, mut first) = (0, 0);
+        for (number, len) in file.map_or(&[][..], |file| &file.pieces) {
+            if at < range.end && at + len > range.start {
+                first = if numbers.is_empty() { at } else { first };
+                numbers.push_back((*number, *len));
+            }
+            at += len;
+        }
+        (Self { store, session, numbers, page: VecDeque::new() }, first)
     }
 
     /// Whether the entry read last was the last one.

@@ -6,6 +6,7 @@ use treering_tree::{
 };
 
 use crate::error::{Error, Result};
+use crate::json::to_hex;
 
 /// The version that is written and read.
 pub(super) const VERSION: u32 = 1;
@@ -156,11 +157,6 @@ pub(super) fn parse_id(text: &str) -> Result<Id, String> {
 fn is_compact(text: &str) -> bool {
     let escaped = text.bytes().filter(|byte| *byte < 0x20 || *byte == 0x7f).count();
     escaped * 5 <= text.len() || text.len() < 1024
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {

@@ -138,7 +138,7 @@ impl Format for ClaudeCode {
     fn recognize(&self, head: &Head<'_>) -> Option<Found> {
         let place = Place::of(head.path);
         if place.sidecar {
-            return Some(Found { session: place.session, part: place.part?, opaque: true });
+            return Some(Found::kept(place.session, place.part?));
         }
         let lines: Vec<Line<'_>> =
             head.records.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();

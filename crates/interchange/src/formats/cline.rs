@@ -30,8 +30,7 @@ impl Format for Cline {
             && document.get("enable_tools").is_some()
             && document.text("cwd").is_some();
         if is_manifest {
-            let session = document.text("session_id").map(str::to_owned);
-            return Some(Found { session, part: name.to_owned(), opaque: true });
+            return Some(Found::kept(document.text("session_id").map(str::to_owned), name));
         }
         let is_own = document.text("sessionId").is_some()
             && document.text("agent").is_some()

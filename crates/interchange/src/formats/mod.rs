@@ -6,8 +6,11 @@ mod claude_code;
 mod cline;
 mod codex;
 mod copilot_cli;
+mod docker_agent;
 mod gemini;
+mod goose;
 mod kimi;
+mod opencode;
 mod openhands;
 mod pi;
 mod provider;
@@ -36,6 +39,11 @@ pub(crate) trait Format: Sync {
         Frame::Lines
     }
 
+    /// The tables of the tool's database, where it has one.
+    fn tables(&self) -> Option<&'static Tables> {
+        None
+    }
+
     /// A reader of one file.
     fn reader(&self) -> Box<dyn Reader>;
 
@@ -57,6 +65,29 @@ pub(crate) trait Reader: Send {
     fn read(&mut self, text: &str) -> Option<Meaning>;
 }
 
+/// The tables in which a tool keeps its sessions.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    /// One row for each session, called by its column `id`: the state.
+    pub(crate) session: &'static str,
+    /// One row for each record.
+    pub(crate) record: Table,
+    /// Rows that belong to a record each, called by its column `id`.
+    pub(crate) part: Option<Table>,
+}
+
+/// A table whose rows belong to something.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    /// The column that says to what.
+    pub(crate) of: &'static str,
+    /// The columns its rows are sorted by.
+    pub(crate) order: &'static [&'static str],
+    /// What else must be there, to tell it from another tool's of the same name.
+    pub(crate) also: &'static str,
+}
+
 /// Every format, in the order in which they are tried.
 pub(crate) static FORMATS: &[&dyn Format] = &[
     &pi::Pi,
@@ -66,6 +97,9 @@ pub(crate) static FORMATS: &[&dyn Format] = &[
     &codex::Codex,
     &copilot_cli::CopilotCli,
     &openhands::OpenHands,
+    &opencode::OpenCode,
+    &goose::Goose,
+    &docker_agent::DockerAgent,
     &kimi::Kimi,
     &cline::Cline,
     &swe_agent::SweAgent,
@@ -118,6 +152,21 @@ pub(crate) struct Found {
     pub(crate) part: String,
     /// Whether its lines are kept without being read.
     pub(crate) opaque: bool,
+    /// Its place among the files of a folder that are one conversation together.
+    pub(crate) member: Option<Member>,
+}
+
+/// One of the files of a folder that are one conversation together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// Its path inside the session, for the export.
+    pub(crate) name: String,
+    /// What the files are sorted by.
+    pub(crate) order: String,
+    /// The tool's id of the record it begins.
+    pub(crate) id: Option<String>,
+    /// The id of the record it goes on with, where it does not begin one.
+    pub(crate) of: Option<String>,
 }
 
 /// The file of a session that holds its conversation.
@@ -125,8 +174,32 @@ pub(crate) const MAIN_PART: &str = "main";
 
 impl Found {
     pub(crate) fn main(session: Option<String>) -> Self {
-        Self { session, part: MAIN_PART.to_owned(), opaque: false }
+        Self { session, part: MAIN_PART.to_owned(), ..Self::default() }
     }
+
+    /// A file beside the one with the conversation.
+    pub(crate) fn beside(session: Option<String>, part: impl Into<String>) -> Self {
+        Self { session, part: part.into(), ..Self::default() }
+    }
+
+    /// The same, but kept without being read.
+    pub(crate) fn kept(session: Option<String>, part: impl Into<String>) -> Self {
+        Self { opaque: true, ..Self::beside(session, part) }
+    }
+
+    /// A file of a folder that is one conversation.
+    pub(crate) fn member(session: Option<String>, member: Member) -> Self {
+        Self { member: Some(member), ..Self::main(session) }
+    }
+}
+
+/// Where a conversation stands, where its tool writes that down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stands {
+    /// At the record of this id.
+    At(String),
+    /// Before it: it and what follows were taken back.
+    Before(String),
 }
 
 /// Which entry is the head of the current conversation.
@@ -171,6 +244,10 @@ pub(crate) struct Meaning {
     pub(crate) slot: Option<String>,
     /// What later records of the file may call it, beside its id: a number of the reader's choice.
     pub(crate) mark: Option<u64>,
+    /// Where the session's conversation stands, if the record tells.
+    pub(crate) stands: Option<Stands>,
+    /// Whether its tool is still at work on it and will write it again.
+    pub(crate) unfinished: bool,
 }
 
 impl Meaning {
@@ -191,6 +268,8 @@ impl Meaning {
             misplaced: false,
             slot: None,
             mark: None,
+            stands: None,
+            unfinished: false,
         }
     }
 

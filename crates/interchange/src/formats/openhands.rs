@@ -1,7 +1,7 @@
 //! `OpenHands`: a JSON event per line, or one per file beside a `base_state.json`.
 //!
-//! `parent_id` names the event before, and where there is none it is the one before in the file. A
-//! condensation keeps from the first event after the last forgotten one.
+//! `parent_id` names the event before, and where there is none it is the one before in the file; the
+//! conversation stands at the state's `leaf_event_id`, or else at the last event. A condensation keeps from the first event after the last forgotten one.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use treering_tree::{Kind, Message, Part, Role};
 
 use super::shared::{Prompts, blocks, chat, first_text};
-use super::{About, Current, Format, Found, Hangs, Head, Meaning, Reader};
+use super::{About, Current, Format, Found, Hangs, Head, Meaning, Member, Reader, Stands};
 use crate::frame::Frame;
 use crate::json::{self, Fields};
 use crate::time::time_ms;
@@ -25,30 +25,26 @@ impl Format for OpenHands {
     }
 
     fn recognize(&self, head: &Head<'_>) -> Option<Found> {
-        let is_event = |event: &Value| {
-            event.text("id").is_some()
-                && event.text("kind").is_some()
-                && event.text("source").is_some()
-                && event.text("timestamp").is_some()
-        };
-        let mut events = head.records.iter().filter_map(|text| json::object(text));
-        if events.any(|event| is_event(&event)) {
-            return Some(Found::main(None));
+        let lines = head.records.iter().filter_map(|text| json::object(text));
+        if let Some(event) = head.document.clone().into_iter().chain(lines).find(is_event) {
+            let names: Vec<&str> = head.path.iter().filter_map(|name| name.to_str()).collect();
+            let [.., folder, "events", name] = names[..] else { return Some(Found::main(None)) };
+            if !name.starts_with("event-") || head.document.is_none() {
+                return Some(Found::main(None));
+            }
+            let (name, order) = (format!("events/{name}"), name.to_owned());
+            let id = event.text("id").map(str::to_owned);
+            return Some(Found::member(
+                Some(session(folder)),
+                Member { name, order, id, of: None },
+            ));
         }
-        // The state beside the events: kept, not read.
-        let state = head.document.as_ref()?;
-        let is_state = state.text("id").is_some()
-            && state.text("persistence_dir").is_some()
-            && state["agent"].is_object();
-        let part = "base_state.json".to_owned();
-        is_state.then(|| Found { session: state.text("id").map(str::to_owned), part, opaque: true })
+        let state = head.document.as_ref().filter(|document| is_state(document))?;
+        Some(Found::beside(state.text("id").map(session), "base_state.json"))
     }
 
     fn frame(&self, head: &Head<'_>) -> Frame {
-        // A document that is kept unread is one piece.
-        let is_state =
-            head.document.as_ref().is_some_and(|state| state.text("persistence_dir").is_some());
-        if is_state { Frame::Document(&[]) } else { Frame::Lines }
+        if head.document.as_ref().is_some_and(is_state) { Frame::State } else { Frame::Lines }
     }
 
     fn reader(&self) -> Box<dyn Reader> {
@@ -64,6 +60,26 @@ impl Format for OpenHands {
     }
 }
 
+fn is_event(event: &Value) -> bool {
+    let fields = ["id", "kind", "source", "timestamp"];
+    fields.iter().all(|field| event.text(field).is_some())
+}
+
+/// Whether a document is the state that the tool keeps beside the events.
+fn is_state(document: &Value) -> bool {
+    document.text("id").is_some()
+        && document.text("persistence_dir").is_some()
+        && document["agent"].is_object()
+}
+
+/// The id of a session: its folder is called by the digits of it alone.
+fn session(name: &str) -> String {
+    if name.len() != 32 || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return name.to_owned();
+    }
+    [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &name[part]).join("-")
+}
+
 #[derive(Default)]
 struct Events {
     prompts: Prompts,
@@ -75,6 +91,10 @@ struct Events {
 impl Reader for Events {
     fn read(&mut self, text: &str) -> Option<Meaning> {
         let event = json::object(text)?;
+        if is_state(&event) {
+            let stands = event.text("leaf_event_id").map(|id| Stands::At(id.to_owned()));
+            return Some(Meaning { stands, ..Meaning::aside(BODY_FORMAT.to_owned()) });
+        }
         let id = event.text("id")?;
         let kind = self.prompts.kind(entry_kind(&event)?);
         let hangs = match event.text("parent_id") {

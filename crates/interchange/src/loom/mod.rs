@@ -19,7 +19,7 @@ pub(crate) use self::key::Key;
 use self::open::{OpenCalls, Set};
 use self::rows::{Facts, NONE, Rows};
 pub(crate) use self::rows::{Node, Strand};
-use crate::formats::{About, Hangs, Meaning};
+use crate::formats::{About, Hangs, Meaning, Stands};
 use crate::limits;
 use crate::report::{RepairKind, quoted};
 
@@ -73,6 +73,8 @@ pub(crate) struct Loom {
     marks: HashMap<u64, Node>,
     /// The newest node of the present file.
     newest: Option<Node>,
+    /// Where the conversation stands, if a record told.
+    stands: Option<Stands>,
     pub(crate) nodes: u64,
     pub(crate) roots: u64,
     pub(crate) forks: u64,
@@ -87,8 +89,25 @@ impl Loom {
     }
 
     /// Counts a record beside the tree.
-    pub(crate) fn pass(&mut self) {
+    pub(crate) fn pass(&mut self, meaning: &Meaning) {
+        self.stands = meaning.stands.clone().or(self.stands.take());
         self.records.push(NONE);
+    }
+
+    /// The head of the conversation: where a record said that it stands (`None` for before its first
+    /// entry), or `otherwise` where none did or the one it named is not there.
+    pub(crate) fn stands(&self, otherwise: Option<Node>) -> Option<Node> {
+        let find = |id: &str| self.names.get(&Key::of(id)).map(|name| name.node);
+        let (named, before) = match &self.stands {
+            Some(Stands::At(id)) => (find(id), false),
+            Some(Stands::Before(id)) => (find(id), true),
+            None => (None, false),
+        };
+        match named.filter(|node| *node != NONE) {
+            Some(node) if before => self.parent(node),
+            Some(node) => Some(node),
+            None => otherwise,
+        }
     }
 
     /// Places a record of the tree.

@@ -17,8 +17,11 @@ mod claude_code;
 /// What the tools of the smaller formats show.
 mod conversations;
 /// What makes foreign tools fail, found and mended.
+#[cfg(feature = "sqlite")]
+mod databases;
 mod doctor;
 /// Files that are followed while they grow.
+mod folders;
 mod follow;
 /// Files that change between two loads.
 mod growth;
