@@ -111,9 +111,9 @@ pub(crate) fn sessions(
         put(None, false, begin..writing.at);
     }
     writing.out.flush().map_err(Error::io(path))?;
-    for side in SIDES {
+    for file in files_of(&copy_path(&folder)) {
         // What the copy held is in the rows; a failure leaves it to the folder's end.
-        let _ = fs::remove_file(side_path(&copy_path(&folder), side));
+        let _ = fs::remove_file(file);
     }
     Ok(files)
 }
@@ -140,11 +140,16 @@ fn database(path: &Path) -> impl Fn(rusqlite::Error) -> Error {
 type Looks = Vec<Option<(u64, Option<SystemTime>)>>;
 
 fn looks(path: &Path) -> Looks {
-    let look = |side: &&str| {
-        let data = fs::metadata(side_path(path, side)).ok()?;
+    let look = |path: PathBuf| {
+        let data = fs::metadata(path).ok()?;
         Some((data.len(), data.modified().ok()))
     };
-    SIDES.iter().map(look).collect()
+    files_of(path).map(look).collect()
+}
+
+/// The files that a database may be in.
+pub(crate) fn files_of(path: &Path) -> impl Iterator<Item = PathBuf> + '_ {
+    SIDES.iter().map(move |side| side_path(path, side))
 }
 
 /// Copies a database as it is at one moment; answers its size in bytes.

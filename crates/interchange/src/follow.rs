@@ -2,8 +2,8 @@
 //! never waits and never reads a clock; when to ask is the caller's.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use treering_tree::{ErrorKind, Store};
 
@@ -17,11 +17,14 @@ use crate::sessions::Sessions;
 /// compared and never taken for a time.
 pub(crate) type Look = (u64, Option<Duration>);
 
+/// What is looked at: a file, and of a database the session and its part.
+pub(crate) type Key = (PathBuf, String, String);
+
 /// Files that are followed.
 #[derive(Clone, Debug, Default)]
 pub struct Follow {
     paths: Vec<PathBuf>,
-    seen: HashMap<PathBuf, Look>,
+    seen: HashMap<Key, Look>,
     begun: bool,
 }
 
@@ -54,9 +57,11 @@ impl Follow {
         let mut looks = Vec::new();
         groups.retain(|group| {
             let before = looks.len();
-            let files = group.files.iter();
-            looks.extend(files.map(|file| (file.path.clone(), (file.len, stamp(&file.path)))));
-            looks[before..].iter().any(|(path, look)| self.seen.get(path) != Some(look))
+            looks.extend(group.files.iter().map(|file| {
+                let key = (file.path.clone(), file.session(), file.found.part.clone());
+                (key, (file.len, file.written()))
+            }));
+            looks[before..].iter().any(|(key, look)| self.seen.get(key) != Some(look))
         });
         Ok(Sessions { groups, live: true, looks })
     }
@@ -81,10 +86,4 @@ impl Follow {
         self.saw(&changed);
         Ok(reports)
     }
-}
-
-/// What the file system noted of a file's last change.
-fn stamp(path: &Path) -> Option<Duration> {
-    let changed = std::fs::metadata(path).and_then(|metadata| metadata.modified());
-    changed.ok()?.duration_since(UNIX_EPOCH).ok()
 }

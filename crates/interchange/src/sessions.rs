@@ -2,13 +2,12 @@
 //! something before it makes a store for it.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use treering_tree::Store;
 
 use crate::error::{Error, Result};
 use crate::files::{self, Group, Input};
-use crate::follow::Look;
+use crate::follow::{Key, Look};
 use crate::formats;
 use crate::load::{Options, load_groups};
 use crate::report::SessionReport;
@@ -19,7 +18,7 @@ pub struct Sessions {
     /// Whether their tools may still be writing them.
     pub(crate) live: bool,
     /// What their files looked like, where that matters.
-    pub(crate) looks: Vec<(PathBuf, Look)>,
+    pub(crate) looks: Vec<(Key, Look)>,
 }
 
 impl Sessions {

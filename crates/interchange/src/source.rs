@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 #[cfg(feature = "sqlite")]
 use crate::database::Rows;
@@ -62,6 +63,22 @@ impl SourceFile {
         let at = usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1);
         let file = records.get(at).and_then(|files| files.first());
         (file.map_or_else(|| self.shown(), Self::shown), 1)
+    }
+
+    /// What the file system noted of its last change, to be compared and never taken for a time.
+    pub(crate) fn written(&self) -> Option<Duration> {
+        let written = |path: &Path| {
+            let changed = fs::metadata(path).and_then(|data| data.modified());
+            changed.ok()?.duration_since(UNIX_EPOCH).ok()
+        };
+        match &self.content {
+            Content::Folder(records) => records.iter().flatten().filter_map(Self::written).max(),
+            #[cfg(feature = "sqlite")]
+            Content::Rows(_) => {
+                crate::database::files_of(&self.path).filter_map(|path| written(&path)).max()
+            }
+            _ => written(&self.path),
+        }
     }
 
     /// Whether its session is known by the id that its tool gave it, however the file begins.

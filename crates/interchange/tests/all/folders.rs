@@ -94,17 +94,15 @@ fn opencode_texts(storage: &Path, session: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_active_path_is_what_opencode_shows() {
+fn every_sample_folder_is_what_opencode_shows() {
     for storage in samples("opencode") {
         let sessions = block_on(async {
             let (store, reports) = loaded(&storage).await;
             let mut all = Vec::new();
             for report in reports {
                 assert_eq!(report.repairs, [], "{}", report.session);
-                println!(
-                    "| {} | {} entries | {} nodes |",
-                    report.session, report.entries, report.nodes
-                );
+                let folder = storage.file_name().unwrap().to_str().unwrap();
+                println!("{}", crate::samples::row(&format!("opencode/{folder}"), &report));
                 let texts = shown(&*store, &report.session, "main").await;
                 all.push((
                     report.session,

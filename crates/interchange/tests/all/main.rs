@@ -16,13 +16,17 @@ mod bundle;
 mod claude_code;
 /// What the tools of the smaller formats show.
 mod conversations;
-/// What makes foreign tools fail, found and mended.
+/// Sessions that are rows of a database.
 #[cfg(feature = "sqlite")]
 mod databases;
+/// What makes foreign tools fail, found and mended.
 mod doctor;
-/// Files that are followed while they grow.
+/// Sessions that are folders of many small files.
 mod folders;
+/// Files that are followed while they grow.
 mod follow;
+/// goose's older files.
+mod goose;
 /// Files that change between two loads.
 mod growth;
 /// Bodies read as messages.

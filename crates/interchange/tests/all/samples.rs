@@ -138,7 +138,7 @@ fn check(known: &Known, format: &str, report: &SessionReport) {
     assert_eq!(report.repairs.len(), all, "{name}: {:?}", report.repairs);
 }
 
-fn row(name: &str, report: &SessionReport) -> String {
+pub(crate) fn row(name: &str, report: &SessionReport) -> String {
     let mut kinds: Vec<(String, usize)> = Vec::new();
     for repair in &report.repairs {
         let kind = serde_json::to_value(repair.kind).unwrap();
