@@ -170,7 +170,8 @@ fn interchange() {
         io(std::io::ErrorKind::PermissionDenied),
         Error::Tree { session: "s".into(), source: Box::new(inner) },
         Error::Bundle { line: 3, why: "expected an entry, found a head".into() },
-        Error::Unbundled { entry: "ab".into(), why: "it was erased" },
+        Error::Unbundled { entry: "ab".into(), why: "damage took its content" },
+        Error::Database { path: path(), why: "cannot be read: malformed".into() },
     ];
     check(
         "interchange",
@@ -194,7 +195,8 @@ fn interchange() {
                 "session \"s\": corrupt entry: 4 is missing; run `verify` to see all damage",
             ),
             ("Invalid", "bundle: line 3: expected an entry, found a head"),
-            ("Invalid", "entry ab: it was erased; it cannot be put into a bundle"),
+            ("Invalid", "entry ab: damage took its content; it cannot be put into a bundle"),
+            ("Format", "a.jsonl: cannot be read: malformed"),
         ],
     );
 }

@@ -17,11 +17,13 @@ const EDGES: [(&str, &[&str]); 7] = [
 ];
 
 /// What only one place in the crates may name.
-const ONLY_IN: [(&str, &str); 4] = [
+const ONLY_IN: [(&str, &str); 6] = [
     ("blake3::", "crates/tree/src/encode.rs"),
     ("bincode::", "crates/tree/src/encode.rs"),
     ("TableDefinition", "crates/tree/src/redb/tables.rs"),
     ("reqwest::", "crates/provider/src/"),
+    ("rusqlite::", "crates/interchange/src/database.rs"),
+    ("ruzstd::", "crates/interchange/src/bundle/squeeze.rs"),
 ];
 
 /// What is neither written nor read by us.

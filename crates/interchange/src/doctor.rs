@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::files::{Group, Input};
 use crate::limits;
 use crate::load::{Options, load_groups};
-use crate::report::{RepairKind, SessionReport};
+use crate::report::{Located, RepairKind, SessionReport};
 use crate::sessions::Sessions;
 
 /// How to look.
@@ -69,17 +69,7 @@ impl Diagnosis {
 }
 
 /// One fault.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What it is.
-    pub kind: FindingKind,
-    /// The file.
-    pub file: String,
-    /// The line, from 1.
-    pub line: u64,
-    /// What was found.
-    pub detail: String,
-}
+pub type Finding = Located<FindingKind>;
 
 /// What a fault does to the tool that owns the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -66,6 +66,8 @@ mod stored;
 pub mod time;
 mod understand;
 
+#[cfg(feature = "zstd")]
+pub use bundle::export_bundle_zstd;
 pub use bundle::{BundleOptions, BundleReport, export_bundle, import_bundle};
 pub use check::Checked;
 pub use doctor::{Diagnosis, DoctorOptions, Finding, FindingKind, doctor};
@@ -76,6 +78,6 @@ pub use follow::Follow;
 pub use load::{Options, load};
 pub use message::{label, masked, message, plain_text};
 pub use render::{Loss, LossKind, Rendered, Target, Transcript, render};
-pub use report::{Progress, Repair, RepairKind, SessionReport};
+pub use report::{Located, Progress, Repair, RepairKind, SessionReport};
 pub use rescue::{Rescued, rescue};
 pub use sessions::Sessions;

@@ -40,6 +40,12 @@ pub(crate) const PAGE: usize = 128;
 pub(crate) const BUNDLE_LINE_BYTES: u64 = (128 << 20) + (1 << 20);
 /// Branches that one bundle may bind.
 pub(crate) const BUNDLE_BRANCHES: usize = 9_000;
+/// Bytes of a bundle that are compressed as one frame, give or take one line.
+#[cfg(feature = "zstd")]
+pub(crate) const FRAME_BYTES: usize = 4 << 20;
+/// Bytes that a compressed bundle may refer back to.
+#[cfg(feature = "zstd")]
+pub(crate) const WINDOW_BYTES: u64 = 32 << 20;
 /// Branches of one session that are rescued, each to a file.
 pub(crate) const RESCUED_BRANCHES: usize = 1_000;
 /// Bytes between two tellings of progress.

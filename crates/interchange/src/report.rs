@@ -49,15 +49,18 @@ impl SessionReport {
 }
 
 /// One thing that was not as its format says, and what was done. The bytes are kept as they were.
+pub type Repair = Located<RepairKind>;
+
+/// Something of a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Repair {
-    /// What was wrong.
-    pub kind: RepairKind,
+pub struct Located<K> {
+    /// What it is.
+    pub kind: K,
     /// The file.
     pub file: String,
     /// The line, from 1.
     pub line: u64,
-    /// What was found and what was done.
+    /// What was found, and what was done about it.
     pub detail: String,
 }
 

@@ -344,12 +344,9 @@ impl Entry {
 
     /// The same entry, its body erased.
     pub(crate) fn without_body(&self) -> Self {
-        let content = match &self.content {
-            Content::Whole(whole) => {
-                Content::Erased { commitment: encode::commitment(&whole.nonce, &whole.body) }
-            }
-            Content::Sealed(sealed) => Content::Erased { commitment: sealed.commitment },
-            gone => gone.clone(),
+        let content = match self.commitment() {
+            Some(commitment) => Content::Erased { commitment },
+            None => self.content.clone(),
         };
         Self { id: self.id, envelope: self.envelope.clone(), content }
     }
@@ -386,6 +383,16 @@ impl Entry {
     pub fn content(&self) -> &Content {
         &self.content
     }
+
+    /// What its id holds of nonce and body; `None` where the entry is lost.
+    pub(crate) fn commitment(&self) -> Option<Commitment> {
+        match &self.content {
+            Content::Whole(whole) => Some(encode::commitment(&whole.nonce, &whole.body)),
+            Content::Erased { commitment } => Some(*commitment),
+            Content::Sealed(sealed) => Some(sealed.commitment),
+            Content::Lost => None,
+        }
+    }
 }
 
 /// Where a draft goes.
@@ -407,7 +414,7 @@ pub struct Draft {
     /// Where it goes.
     pub parent: Parent,
     envelope: Envelope,
-    whole: Arc<Whole>,
+    content: Content,
     commitment: Commitment,
     /// Its own size in the context, in tokens. Not part of the identity.
     pub tokens: u32,
@@ -424,15 +431,18 @@ impl Draft {
     /// A draft with a whole envelope, whose `parent` is set when it lands.
     pub fn with(envelope: Envelope, nonce: Nonce, body: Body) -> Self {
         let commitment = encode::commitment(&nonce, &body);
-        let whole = Arc::new(Whole { nonce, body });
-        Self {
-            parent: Parent::Previous,
-            envelope,
-            whole,
-            commitment,
-            tokens: 0,
-            counter: Counter::UNNAMED,
-        }
+        let content = Content::Whole(Arc::new(Whole { nonce, body }));
+        Self::of(envelope, content, commitment)
+    }
+
+    /// A draft of an entry whose body was erased elsewhere: its ancestry and its id still verify.
+    pub fn erased(envelope: Envelope, commitment: Commitment) -> Self {
+        Self::of(envelope, Content::Erased { commitment }, commitment)
+    }
+
+    fn of(envelope: Envelope, content: Content, commitment: Commitment) -> Self {
+        let (parent, counter) = (Parent::Previous, Counter::UNNAMED);
+        Self { parent, envelope, content, commitment, tokens: 0, counter }
     }
 
     /// Fixes the parent, and with it the id.
@@ -502,13 +512,22 @@ impl Draft {
         &self.envelope
     }
 
-    /// The body.
+    /// The body; one of no format and no bytes where it was erased.
     pub fn body(&self) -> &Body {
-        &self.whole.body
+        static NONE: Body = Body { format: String::new(), bytes: Vec::new() };
+        self.whole().map_or(&NONE, |whole| &whole.body)
     }
 
-    pub(crate) fn nonce(&self) -> Nonce {
-        self.whole.nonce
+    /// Nonce and body; `None` where they were erased.
+    pub(crate) fn whole(&self) -> Option<&Whole> {
+        match &self.content {
+            Content::Whole(whole) => Some(whole),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn commitment(&self) -> Commitment {
+        self.commitment
     }
 
     /// The id it has under `parent`. Costs one hash of the envelope, never of the body.
@@ -520,12 +539,11 @@ impl Draft {
     pub fn entry_under(&self, parent: Option<Id>) -> Entry {
         let envelope = Envelope { parent, ..self.envelope.clone() };
         let id = encode::entry_id(&envelope, &self.commitment);
-        let content = Content::Whole(Arc::clone(&self.whole));
-        Entry { id, envelope, content }
+        Entry { id, envelope, content: self.content.clone() }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
         self.envelope.check()?;
-        self.body().check()
+        self.whole().map_or(Ok(()), |whole| whole.body.check())
     }
 }

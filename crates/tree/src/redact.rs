@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use crate::counted::Counted;
 use crate::entry::{Body, Draft, Parent};
 use crate::id::Id;
 use crate::store::{Change, Expect, To};
@@ -25,7 +24,8 @@ pub(crate) fn redacted(change: Change, hook: &dyn Redact) -> Change {
     let mut entries = Vec::with_capacity(change.entries.len());
     for draft in change.entries {
         let rename = |id: Id| renamed.get(&id).copied().unwrap_or(id);
-        let mut new = draft.redacted(hook.redact(draft.body()), rename);
+        let body = draft.whole().and_then(|whole| hook.redact(&whole.body));
+        let mut new = draft.redacted(body, rename);
         let parents = match draft.parent {
             Parent::Previous => above,
             Parent::Is(parent) => {
@@ -59,14 +59,14 @@ impl Draft {
     fn redacted(&self, body: Option<Body>, rename: impl Fn(Id) -> Id) -> Self {
         let mut envelope = self.envelope().clone();
         envelope.target = envelope.target.map(rename);
-        let body = match body {
-            Some(body) => body,
-            None if envelope == *self.envelope() => return self.clone(),
-            None => self.body().clone(),
+        let mut draft = match (body, self.whole()) {
+            (None, _) if envelope == *self.envelope() => return self.clone(),
+            (body, Some(whole)) => {
+                Self::with(envelope, whole.nonce, body.unwrap_or_else(|| whole.body.clone()))
+            }
+            (_, None) => Self::erased(envelope, self.commitment()),
         };
-        let mut draft = Self::with(envelope, self.nonce(), body)
-            .counted(Counted { tokens: self.tokens, counter: self.counter });
-        draft.parent = self.parent;
+        (draft.parent, draft.tokens, draft.counter) = (self.parent, self.tokens, self.counter);
         draft
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use treering_tree::{
-    Body, Content, Counted, Counter, Draft, Envelope, Id, Kind, Mask, Nonce, Stored,
+    Body, Commitment, Content, Counted, Counter, Draft, Envelope, Id, Kind, Mask, Nonce, Stored,
+    Whole,
 };
 
 use crate::error::{Error, Result};
@@ -59,14 +60,19 @@ pub(super) struct EntryLine {
     target: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     masks: Vec<MaskLine>,
-    nonce: String,
-    format: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nonce: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    format: Option<String>,
     /// The body where it is UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     /// The body where it is not, in hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hex: Option<String>,
+    /// What stands for nonce, format and body where they were erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    erased: Option<String>,
     tokens: u32,
     /// Whose count that is, where one was named.
     #[serde(default)]
@@ -93,13 +99,7 @@ impl MaskLine {
 impl EntryLine {
     pub(super) fn of(stored: &Stored) -> Result<Self> {
         let envelope = stored.entry.envelope();
-        let Content::Whole(whole) = stored.entry.content() else {
-            let entry = stored.entry.id().to_string();
-            return Err(Error::Unbundled { entry, why: "its body was erased" });
-        };
-        let bytes = &whole.body.bytes;
-        let text = std::str::from_utf8(bytes).ok().filter(|text| is_compact(text));
-        Ok(Self {
+        let mut line = Self {
             id: stored.entry.id().to_string(),
             kind: envelope.kind.code(),
             parent: envelope.parent.map(|id| id.to_string()),
@@ -110,43 +110,82 @@ impl EntryLine {
             slot: envelope.slot.clone(),
             target: envelope.target.map(|id| id.to_string()),
             masks: envelope.masks.iter().map(MaskLine::of).collect(),
-            nonce: to_hex(&whole.nonce.0),
-            format: whole.body.format.clone(),
-            text: text.map(str::to_owned),
-            hex: text.is_none().then(|| to_hex(bytes)),
+            nonce: None,
+            format: None,
+            text: None,
+            hex: None,
+            erased: None,
             tokens: stored.place.tokens,
             counter: stored.place.counter,
-        })
+        };
+        match stored.entry.content() {
+            Content::Whole(whole) => line.put_body(whole),
+            Content::Erased { commitment } => line.erased = Some(to_hex(&commitment.0)),
+            Content::Sealed(_) => {
+                return Err(Error::Unbundled { entry: line.id, why: "its key is not here" });
+            }
+            Content::Lost => {
+                return Err(Error::Unbundled { entry: line.id, why: "damage took its content" });
+            }
+        }
+        Ok(line)
+    }
+
+    fn put_body(&mut self, whole: &Whole) {
+        let bytes = &whole.body.bytes;
+        let text = std::str::from_utf8(bytes).ok().filter(|text| is_compact(text));
+        self.nonce = Some(to_hex(&whole.nonce.0));
+        self.format = Some(whole.body.format.clone());
+        self.text = text.map(str::to_owned);
+        self.hex = text.is_none().then(|| to_hex(bytes));
     }
 
     /// The entry, if it has the id that it says it has; else why not.
-    pub(super) fn draft(self) -> Result<(Id, Draft), String> {
+    pub(super) fn draft(mut self) -> Result<(Id, Draft), String> {
         let id = parse_id(&self.id)?;
         let parent = self.parent.as_deref().map(parse_id).transpose()?;
-        let nonce: [u8; 16] = from_hex(&self.nonce)
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or("expected a nonce of 32 hex digits")?;
-        let bytes = match (self.text, self.hex) {
-            (Some(text), None) => text.into_bytes(),
-            (None, Some(hex)) => from_hex(&hex).ok_or("expected a body of hex digits")?,
-            _ => return Err("expected a body as either text or hex".to_owned()),
-        };
         let mut envelope = Envelope::new(Kind::from_code(self.kind), self.at_ms);
-        envelope.alias = self.alias;
-        envelope.calls = self.calls;
-        envelope.answers = self.answers;
-        envelope.slot = self.slot;
+        envelope.alias = self.alias.take();
+        envelope.calls = std::mem::take(&mut self.calls);
+        envelope.answers = std::mem::take(&mut self.answers);
+        envelope.slot = self.slot.take();
         envelope.target = self.target.as_deref().map(parse_id).transpose()?;
         envelope.masks = self.masks.iter().map(MaskLine::mask).collect::<Result<_, _>>()?;
-        let body = Body::new(self.format, bytes);
         let size = Counted { tokens: self.tokens, counter: self.counter };
-        let draft = Draft::with(envelope, Nonce(nonce), body).under(parent).counted(size);
+        let draft = match self.content()? {
+            Ok((nonce, body)) => Draft::with(envelope, nonce, body),
+            Err(commitment) => Draft::erased(envelope, commitment),
+        };
+        let draft = draft.under(parent).counted(size);
         let found = draft.id_under(parent);
         if found != id {
             return Err(format!("expected entry {id}, but its content is that of {found}"));
         }
         Ok((id, draft))
     }
+
+    /// Nonce and body, or what stands for them.
+    fn content(self) -> Result<Result<(Nonce, Body), Commitment>, String> {
+        let (nonce, format) = match (self.nonce, self.format, self.erased) {
+            (Some(nonce), Some(format), None) => (nonce, format),
+            (None, None, Some(erased)) if self.text.is_none() && self.hex.is_none() => {
+                let commitment = array(&erased).ok_or("expected a commitment of 64 hex digits")?;
+                return Ok(Err(Commitment(commitment)));
+            }
+            _ => return Err("expected either nonce, format and body, or erased".to_owned()),
+        };
+        let nonce = array(&nonce).ok_or("expected a nonce of 32 hex digits")?;
+        let bytes = match (self.text, self.hex) {
+            (Some(text), None) => text.into_bytes(),
+            (None, Some(hex)) => from_hex(&hex).ok_or("expected a body of hex digits")?,
+            _ => return Err("expected a body as either text or hex".to_owned()),
+        };
+        Ok(Ok((Nonce(nonce), Body::new(format, bytes))))
+    }
+}
+
+fn array<const N: usize>(hex: &str) -> Option<[u8; N]> {
+    from_hex(hex)?.try_into().ok()
 }
 
 pub(super) fn parse_id(text: &str) -> Result<Id, String> {

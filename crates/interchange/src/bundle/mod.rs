@@ -8,16 +8,21 @@
 //! {"end":{"entries":1,"heads":1}}
 //! ```
 //!
-//! Memos and the journal stay behind: they are of a store, not of a history.
+//! An entry whose body was erased has `"erased":COMMITMENT` in the place of nonce, format and body: its
+//! id still verifies. Memos and the journal stay behind: they are of a store, not of a history.
 
 mod line;
 mod read;
+#[cfg(feature = "zstd")]
+mod squeeze;
 mod write;
 
 use serde::Serialize;
 
 pub use self::read::import_bundle;
 pub use self::write::export_bundle;
+#[cfg(feature = "zstd")]
+pub use self::write::export_bundle_zstd;
 
 /// How to take a bundle in.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,18 +2,26 @@
 //! heads only move forward, and only once the end of the bundle was read.
 
 use std::collections::HashMap;
-use std::io::{BufRead, Read};
+#[cfg(feature = "zstd")]
+use std::io::BufReader;
+use std::io::{BufRead, ErrorKind, Read};
 use std::path::Path;
 
 use treering_tree::{Draft, Expect, Id, Move, Seek, Store, To};
 
 use super::line::{BranchHead, End, Line, VERSION, parse_id};
+#[cfg(feature = "zstd")]
+use super::squeeze::Swollen;
 use super::{BundleOptions, BundleReport};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::limits;
 
-/// Takes a bundle into a store. Taking it in again adds nothing.
+/// What a compressed bundle begins with.
+const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
+
+/// Takes a bundle into a store, also a compressed one where the feature `zstd` is on. Taking it in
+/// again adds nothing.
 ///
 /// A branch is made, or moved forward to an entry that stands on the one it is bound to; one that is
 /// further on already stays, and one that is elsewhere stays and is listed as diverged.
@@ -22,6 +30,21 @@ use crate::limits;
 /// `Invalid` for a line that is no line of a bundle, an entry whose content is not that of its id, a
 /// bundle that ends early; those of the store. Entries taken in before an error stay, on no branch.
 pub async fn import_bundle(
+    store: &dyn Store,
+    input: &mut (dyn BufRead + Send),
+    options: BundleOptions<'_>,
+) -> Result<BundleReport> {
+    let begins = input.fill_buf().map_err(Error::io(Path::new("bundle")))?;
+    if !begins.starts_with(&ZSTD) {
+        return take(store, input, options).await;
+    }
+    #[cfg(feature = "zstd")]
+    return take(store, &mut BufReader::new(Swollen::new(input)), options).await;
+    #[cfg(not(feature = "zstd"))]
+    Err(Error::Bundle { line: 1, why: "it is compressed, and this build reads no zstd".into() })
+}
+
+async fn take(
     store: &dyn Store,
     input: &mut (dyn BufRead + Send),
     options: BundleOptions<'_>,
@@ -58,6 +81,7 @@ pub async fn import_bundle(
                 if end != found {
                     return Err(lines.error(format!("expected {end:?}, found {found:?}")));
                 }
+                lines.expect_end()?;
                 break;
             }
         }
@@ -77,11 +101,29 @@ struct Lines<'i> {
 }
 
 impl Lines<'_> {
+    /// Nothing may stand behind the end; of a compressed bundle this is where its last sum is checked.
+    fn expect_end(&mut self) -> Result<()> {
+        let is_over = self.input.fill_buf().map(<[u8]>::is_empty);
+        if self.read(is_over)? {
+            return Ok(());
+        }
+        Err(self.error("expected nothing behind the end of the bundle"))
+    }
+
+    /// What was read; damage of the compression is damage of the bundle.
+    fn read<T>(&self, read: std::io::Result<T>) -> Result<T> {
+        read.map_err(|why| match why.kind() {
+            ErrorKind::InvalidData => self.error(format!("its compression is damaged: {why}")),
+            _ => Error::io(Path::new("bundle"))(why),
+        })
+    }
+
     fn next(&mut self) -> Result<Line> {
         self.number += 1;
         let mut bytes = Vec::new();
         let mut limited = Read::take(&mut *self.input, limits::BUNDLE_LINE_BYTES + 1);
-        limited.read_until(b'\n', &mut bytes).map_err(Error::io(Path::new("bundle")))?;
+        let read = limited.read_until(b'\n', &mut bytes).map(|_| ());
+        self.read(read)?;
         let (limit, found) = (limits::BUNDLE_LINE_BYTES, bytes.len() as u64);
         if found > limit {
             return Err(Error::TooLarge { what: "bytes of a line of a bundle", limit, found });

@@ -15,8 +15,8 @@ use crate::limits;
 /// branches.
 ///
 /// # Errors
-/// `NotFound` for an unknown session, `Invalid` for an entry whose body was erased, those of the
-/// store and of `out`.
+/// `NotFound` for an unknown session, `Invalid` for an entry that damage took, those of the store and
+/// of `out`.
 pub async fn export_bundle(
     store: &dyn Store,
     session: &str,
@@ -49,6 +49,19 @@ pub async fn export_bundle(
     put(out, &Line::End(end))?;
     out.flush().map_err(Error::io(Path::new("bundle")))?;
     Ok(report)
+}
+
+/// The same, compressed: what `zstd -d` and [`import_bundle`](crate::import_bundle()) read.
+///
+/// # Errors
+/// As [`export_bundle`].
+#[cfg(feature = "zstd")]
+pub async fn export_bundle_zstd(
+    store: &dyn Store,
+    session: &str,
+    out: &mut (dyn Write + Send),
+) -> Result<BundleReport> {
+    export_bundle(store, session, &mut super::squeeze::Squeezed::new(out)).await
 }
 
 fn put(out: &mut (dyn Write + Send), line: &Line) -> Result<()> {

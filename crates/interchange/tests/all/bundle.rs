@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use treering_interchange::{BundleOptions, BundleReport, Error, export_bundle, import_bundle};
 use treering_tree::{
-    Body, Change, Context, Expect, Id, Kind, MemoWrite, Message, Reason, RedbStore, Role, Session,
-    Sources, Store, Summary,
+    Body, Change, Context, Erasure, Expect, Id, Kind, MemoWrite, Message, Reason, RedbStore, Role,
+    Session, Sources, Store, Summary,
 };
 
 use crate::kit::{block_on, samples, store, try_load};
@@ -151,6 +151,7 @@ fn a_bundle_that_lies_moves_nothing() {
         (format!("{}\n{deep}", lines[0]), 2),
         (String::new(), 1),
         (format!("{}\n{}\n", lines[0], lines[0]), 2),
+        (bytes.clone() + "\n", lines.len() as u64),
     ];
     for (hostile, line) in table {
         let to = store();
@@ -164,4 +165,101 @@ fn a_bundle_that_lies_moves_nothing() {
     // A parent that does not stand before its child.
     let to = store();
     assert!(block_on(take(&*to, without(1).as_bytes())).is_err());
+}
+
+#[test]
+fn erased_entries_travel_without_their_bodies() {
+    block_on(async {
+        let (from, to) = (store(), store());
+        history(&from).await;
+        let whole = bundle(&*from, "fork").await;
+        let first = from.scan(None, 0, 3).await.unwrap();
+        let entries: Vec<Id> = first.iter().map(|stored| stored.entry.id()).collect();
+        let erasure = Erasure {
+            session: "fork".into(),
+            entries: vec![entries[0], entries[2]],
+            by: "me".into(),
+            reason: "secret".into(),
+            at_ms: 1,
+        };
+        from.erase(erasure).await.unwrap();
+        let bytes = bundle(&*from, "fork").await;
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        assert_eq!((text.matches("\"erased\":").count(), text.contains("first")), (2, false));
+        let report = take(&*to, &bytes).await.unwrap();
+        assert_eq!((report.entries, report.added), (8, 8));
+        assert_eq!(everything(&*to, "fork").await, everything(&*from, "fork").await);
+        let report = to.verify().await.unwrap();
+        assert_eq!((report.problems.len(), report.erased), (0, 2));
+        let found = to.entries(&entries).await.unwrap();
+        assert!(found[0].as_ref().unwrap().entry.body().is_none());
+        assert_eq!(take(&*to, &bytes).await.unwrap().added, 0);
+        assert_eq!(bundle(&*to, "fork").await, bytes, "the same bundle again");
+        // What is erased stays erased, and what another store has stays whole.
+        assert_eq!(take(&*to, &whole).await.unwrap().added, 0);
+        assert!(to.entries(&entries).await.unwrap()[0].as_ref().unwrap().entry.body().is_none());
+        let other = store();
+        take(&*other, &whole).await.unwrap();
+        assert_eq!(take(&*other, &bytes).await.unwrap().added, 2);
+        assert!(other.entries(&entries).await.unwrap()[0].as_ref().unwrap().entry.body().is_some());
+        // A commitment that is not the entry's.
+        let at = text.find("\"erased\":\"").unwrap() + 10;
+        let digit = if &text[at..=at] == "0" { "1" } else { "0" };
+        let hostile = format!("{}{digit}{}", &text[..at], &text[at + 1..]);
+        assert!(matches!(
+            take(&*store(), hostile.as_bytes()).await,
+            Err(Error::Bundle { line: 2, .. })
+        ));
+    });
+}
+
+#[test]
+fn an_erased_entry_with_an_alias_travels_and_comes_again() {
+    block_on(async {
+        let (from, to) = (store(), store());
+        let there = session(&from, "s");
+        let draft = there.draft(Kind::User, Message::text(Role::User, "secret").body()).alias("a");
+        let id = there.append(draft, Expect::Any).await.unwrap().ids[0];
+        say(&there, Kind::Assistant, "answer").await;
+        let (by, reason) = (String::new(), String::new());
+        let erasure = Erasure { session: "s".into(), entries: vec![id], by, reason, at_ms: 1 };
+        from.erase(erasure).await.unwrap();
+        let bytes = bundle(&*from, "s").await;
+        assert_eq!(take(&*to, &bytes).await.unwrap().added, 3);
+        assert_eq!(take(&*to, &bytes).await.unwrap().added, 0);
+        assert_eq!(to.with_alias("s", "a").await.unwrap(), Some(id));
+    });
+}
+
+#[cfg(feature = "zstd")]
+#[test]
+fn a_compressed_bundle_is_the_same_bundle() {
+    block_on(async {
+        let (from, to) = (store(), store());
+        history(&from).await;
+        let there = session(&from, "fork");
+        // More than one frame.
+        for number in 0..100 {
+            say(&there, Kind::User, &format!("{number} {}", "word ".repeat(20_000))).await;
+        }
+        let mut bytes = Vec::new();
+        treering_interchange::export_bundle_zstd(&*from, "fork", &mut bytes).await.unwrap();
+        assert!(bytes.len() < 2 << 20, "{} bytes", bytes.len());
+        let report = take(&*to, &bytes).await.unwrap();
+        assert_eq!(report.added, 106);
+        assert_eq!(bundle(&*to, "fork").await, bundle(&*from, "fork").await);
+        for cut in [5, 40, bytes.len() / 2, bytes.len() - 1] {
+            let refused = take(&*store(), &bytes[..cut]).await.unwrap_err();
+            assert!(matches!(refused, Error::Bundle { .. }), "{refused}");
+        }
+        for at in (4..bytes.len()).step_by(bytes.len() / 50) {
+            let mut hostile = bytes.clone();
+            hostile[at] ^= 0x55;
+            let other = store();
+            // Not every bit of a frame says something of what is in it.
+            if take(&*other, &hostile).await.is_ok() {
+                assert!(bundle(&*other, "fork").await == bundle(&*from, "fork").await, "byte {at}");
+            }
+        }
+    });
 }

@@ -160,9 +160,7 @@ impl Sealing<'_> {
         let id = entry.id();
         let text = encode::to_seal(whole, shorter);
         let bytes = self.encrypt.seal(&self.key, nonce_of(&id), id.as_bytes(), text)?;
-        let Content::Erased { commitment } = entry.without_body().content().clone() else {
-            return Ok(None);
-        };
+        let Some(commitment) = entry.commitment() else { return Ok(None) };
         let sealed = Sealed { commitment, key: self.number, bytes };
         Ok(Some(entry.in_state(Content::Sealed(Arc::new(sealed)))))
     }

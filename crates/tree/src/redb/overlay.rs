@@ -115,14 +115,13 @@ impl Overlay<'_, '_> {
 
     fn same_body(&self, number: Number, draft: &Draft) -> Result<bool> {
         if let Some(new) = self.new.borrow().get(&number) {
-            return Ok(new.entry.body() == Some(draft.body()));
+            return Ok(is_same(&new.entry, draft));
         }
         let place = self.place(number)?;
         let entry =
             encode::unframe(self.tables.frame_at(number)?.bytes(), &place.id, shrink::expand)?;
         let entry = self.keyring.opened(self.tables, entry)?;
-        // What was erased cannot be compared; the alias and the envelope speak for it.
-        Ok(entry.body().is_none_or(|body| body == draft.body()))
+        Ok(is_same(&entry, draft))
     }
 
     /// The entry a draft already is, by alias or by id.
@@ -148,5 +147,15 @@ impl Overlay<'_, '_> {
             return Err(Error::AliasTaken { alias: alias.clone(), existing: place.id });
         }
         self.find(&draft.id_under(above.map(|place| place.id)))
+    }
+}
+
+/// Whether an entry has the body of a draft, whatever its nonce.
+fn is_same(entry: &Entry, draft: &Draft) -> bool {
+    match (entry.body(), draft.whole()) {
+        (Some(body), Some(whole)) => *body == whole.body,
+        // What was erased here cannot be compared; the alias and the envelope speak for it.
+        (None, Some(_)) => true,
+        (_, None) => entry.commitment() == Some(draft.commitment()),
     }
 }
