@@ -2,9 +2,9 @@
 //! calls and what was observed, in one entry.
 
 use serde_json::Value;
-use treering_tree::{Kind, Message, Part, Role, Usage};
+use treering_tree::{Kind, Message, Role, Usage};
 
-use super::shared::{Prompts, blocks, first_text};
+use super::shared::{Prompts, blocks, first_text, thought};
 use super::{Current, Format, Found, Head, Meaning, Reader};
 use crate::frame::Frame;
 use crate::json::{self, Fields};
@@ -69,9 +69,7 @@ fn said(step: &Value) -> Option<(Kind, Message)> {
         "agent" => (Kind::Assistant, Role::Assistant),
         _ => return None,
     };
-    let thought = first_text(step, &["reasoning_content"]);
-    let thought = thought.map(|text| Part::Reasoning { text: text.to_owned() });
-    let mut parts: Vec<Part> = thought.into_iter().collect();
+    let mut parts = thought(step, &["reasoning_content"]);
     parts.extend(blocks::content(&step["message"]));
     parts.extend(step.list("tool_calls").iter().map(|call| {
         let (id, name) = (call.text("tool_call_id"), call.text("function_name"));

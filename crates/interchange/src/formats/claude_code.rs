@@ -14,7 +14,7 @@ use serde::Deserialize;
 use treering_tree::{Kind, Message, Part, Role, Usage};
 
 use self::preserved::{Compacted, Preserved};
-use super::{About, Current, Format, Found, Hangs, Head, Meaning, Reader, Standing, result_text};
+use super::{About, Current, Format, Found, Hangs, Head, Meaning, Reader, Standing, result_text, parts_of};
 use crate::json::{self, Raw, Text, lenient, string};
 use crate::time::parse_ms;
 
@@ -311,8 +311,8 @@ impl<'a> Line<'a> {
         }
         // A message that is a bare string is what was said.
         let parts = match (said.content, self.message) {
-            (None, Some(raw)) if raw.get().starts_with('"') => parts(Some(raw)),
-            (content, _) => parts(content),
+            (None, Some(raw)) if raw.get().starts_with('"') => parts_of(Some(raw), block_parts),
+            (content, _) => parts_of(content, block_parts),
         };
         let mut message = Message::new(role, parts);
         if kind == Kind::Assistant {
@@ -341,16 +341,6 @@ impl Said<'_> {
     }
 }
 
-/// Parts of a content that is a string or blocks.
-fn parts(content: Option<Raw<'_>>) -> Vec<Part> {
-    let Some(content) = content else { return Vec::new() };
-    if content.get().starts_with('"') {
-        return vec![Part::Text { text: serde_json::from_str(content.get()).unwrap_or_default() }];
-    }
-    let blocks: Vec<Raw<'_>> = serde_json::from_str(content.get()).unwrap_or_default();
-    blocks.into_iter().flat_map(block_parts).collect()
-}
-
 fn block_parts(raw: Raw<'_>) -> Vec<Part> {
     let other = |name: &str| vec![Part::Other { name: name.to_owned(), value: json::value(raw) }];
     let Ok(block) = serde_json::from_str::<Block<'_>>(raw.get()) else { return other("unknown") };
@@ -365,18 +355,8 @@ fn block_parts(raw: Raw<'_>) -> Vec<Part> {
         }],
         "tool_result" => {
             // Results hold text and media; one inside another is kept as it came.
-            let inner: Vec<Raw<'_>> = match block.content {
-                Some(content) if !content.get().starts_with('"') => {
-                    serde_json::from_str(content.get()).unwrap_or_default()
-                }
-                _ => Vec::new(),
-            };
-            let plain =
-                block.content.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
-            let inner = inner.into_iter().map(simple_part);
-            let (joined, rest) = result_text(
-                plain.map(|text| Part::Text { text }).into_iter().chain(inner).collect(),
-            );
+            let inner = parts_of(block.content, |raw| [simple_part(raw)]);
+            let (joined, rest) = result_text(inner);
             let call = text(block.tool_use_id);
             let error = block.is_error.unwrap_or(false);
             let mut parts = vec![Part::ToolResult { call, text: joined, error }];

@@ -4,9 +4,9 @@
 //! session was told. The tool opens a session at the last event.
 
 use serde_json::Value;
-use treering_tree::{Kind, Message, Part, Role, Usage};
+use treering_tree::{Kind, Message, Role, Usage};
 
-use super::shared::{Prompts, blocks, first_text};
+use super::shared::{Prompts, blocks, first_text, thought};
 use super::{Current, Format, Found, Hangs, Head, Meaning, Reader};
 use crate::json::{self, Fields};
 use crate::time::time_ms;
@@ -101,9 +101,8 @@ fn said(event: &Value, kind: Kind) -> Option<Message> {
             Some(Message::new(Role::Tool, blocks::result(call, content, failed)))
         }
         Kind::Assistant => {
-            let thought = first_text(data, &["reasoningText"]);
-            let thought = thought.map(|text| Part::Reasoning { text: text.to_owned() });
-            let mut parts: Vec<Part> = thought.into_iter().chain(content()).collect();
+            let mut parts = thought(data, &["reasoningText"]);
+            parts.extend(content());
             parts.extend(data.list("toolRequests").iter().map(|call| {
                 let (id, name) = (call.text("toolCallId"), call.text("name"));
                 let (id, name) = (id.unwrap_or_default(), name.unwrap_or_default());

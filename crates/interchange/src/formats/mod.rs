@@ -24,7 +24,7 @@ use serde_json::Value;
 use treering_tree::{Kind, Message, Part};
 
 use crate::frame::Frame;
-use crate::json;
+use crate::json::{self, Raw};
 
 /// A foreign format: JSON records, one after the other or as the elements of a document's lists.
 pub(crate) trait Format: Sync {
@@ -40,6 +40,7 @@ pub(crate) trait Format: Sync {
     }
 
     /// The tables of the tool's database, where it has one.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "read behind the feature"))]
     fn tables(&self) -> Option<&'static Tables> {
         None
     }
@@ -67,6 +68,7 @@ pub(crate) trait Reader: Send {
 
 /// The tables in which a tool keeps its sessions.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "read behind the feature"))]
 pub(crate) struct Tables {
     /// One row for each session, called by its column `id`: the state.
     pub(crate) session: &'static str,
@@ -78,6 +80,7 @@ pub(crate) struct Tables {
 
 /// A table whose rows belong to something.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "read behind the feature"))]
 pub(crate) struct Table {
     pub(crate) name: &'static str,
     /// The column that says to what.
@@ -324,6 +327,19 @@ pub(crate) enum Standing {
     Side,
     /// Nobody said it.
     Mute,
+}
+
+/// Parts of a content that is a text or blocks, each of which `read` reads.
+fn parts_of<I: IntoIterator<Item = Part>>(
+    content: Option<Raw<'_>>,
+    read: impl Fn(Raw<'_>) -> I,
+) -> Vec<Part> {
+    let Some(content) = content else { return Vec::new() };
+    if content.get().starts_with('"') {
+        return vec![Part::Text { text: serde_json::from_str(content.get()).unwrap_or_default() }];
+    }
+    let blocks: Vec<Raw<'_>> = serde_json::from_str(content.get()).unwrap_or_default();
+    blocks.into_iter().flat_map(read).collect()
 }
 
 /// The texts of a tool result's content as one, and what else it holds.

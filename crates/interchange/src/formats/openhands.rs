@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use treering_tree::{Kind, Message, Part, Role};
+use treering_tree::{Kind, Message, Role};
 
-use super::shared::{Prompts, blocks, chat, first_text};
+use super::shared::{Prompts, blocks, chat, first_text, thought};
 use super::{About, Current, Format, Found, Hangs, Head, Meaning, Member, Reader, Stands};
 use crate::frame::Frame;
 use crate::json::{self, Fields};
@@ -163,9 +163,7 @@ fn said(event: &Value, kind: Kind) -> Option<Message> {
             Some(Message::new(Role::Tool, parts))
         }
         Kind::Assistant => {
-            let thought = first_text(event, &["reasoning_content"]);
-            let thought = thought.map(|text| Part::Reasoning { text: text.to_owned() });
-            let mut parts: Vec<Part> = thought.into_iter().collect();
+            let mut parts = thought(event, &["reasoning_content"]);
             parts.extend(blocks::content(&event["thought"]));
             let call = &event["tool_call"];
             let id = first_text(event, &["tool_call_id"]).or(call.text("id"));

@@ -7,7 +7,9 @@
 use serde::Deserialize;
 use treering_tree::{Kind, Message, Part, Role, Usage};
 
-use super::{About, Current, Format, Found, Hangs, Head, Meaning, Reader, Standing, result_text};
+use super::{
+    About, Current, Format, Found, Hangs, Head, Meaning, Reader, Standing, parts_of, result_text,
+};
 use crate::json::{self, Raw, Text, lenient, string};
 use crate::time::parse_ms;
 
@@ -236,7 +238,9 @@ impl Line<'_> {
                 Some(text(Role::User, &self.summary))
             }
             (Kind::BranchSummary, Some(said)) => Some(text(Role::User, &said.summary)),
-            (Kind::Note, None) => Some(Message::new(Role::User, parts(self.content))),
+            (Kind::Note, None) => {
+                Some(Message::new(Role::User, parts_of(self.content, |raw| [part(raw)])))
+            }
             (_, Some(said)) => Some(said.message(kind)),
             (_, None) => None,
         }
@@ -250,7 +254,7 @@ impl Said<'_> {
             Kind::ToolResult => Role::Tool,
             _ => Role::User,
         };
-        let mut message = Message::new(role, parts(self.content));
+        let mut message = Message::new(role, parts_of(self.content, |raw| [part(raw)]));
         match kind {
             Kind::ToolResult => {
                 let (text, rest) = result_text(message.parts);
@@ -281,16 +285,6 @@ impl Said<'_> {
         }
         message
     }
-}
-
-/// Parts of a content that is a string or blocks.
-fn parts(content: Option<Raw<'_>>) -> Vec<Part> {
-    let Some(content) = content else { return Vec::new() };
-    if let Ok(text) = serde_json::from_str::<String>(content.get()) {
-        return vec![Part::Text { text }];
-    }
-    let blocks: Vec<Raw<'_>> = serde_json::from_str(content.get()).unwrap_or_default();
-    blocks.into_iter().map(part).collect()
 }
 
 fn part(raw: Raw<'_>) -> Part {

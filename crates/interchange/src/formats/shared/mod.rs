@@ -9,7 +9,7 @@ pub(super) mod chat;
 pub(super) mod items;
 
 use serde_json::Value;
-use treering_tree::{Kind, Message, Role};
+use treering_tree::{Kind, Message, Part, Role};
 
 use crate::json::Fields;
 use crate::message::plain_text;
@@ -40,6 +40,12 @@ pub(super) fn transcript(messages: impl Iterator<Item = Message>) -> String {
         format!("{who}: {}", plain_text(&message))
     });
     told.collect::<Vec<_>>().join("\n\n")
+}
+
+/// What the model thought before it said something, under the first of these names.
+pub(super) fn thought(value: &Value, keys: &[&str]) -> Vec<Part> {
+    let text = first_text(value, keys).map(str::to_owned);
+    text.map(|text| Part::Reasoning { text }).into_iter().collect()
 }
 
 /// The first of the names that holds a string that is not empty.
