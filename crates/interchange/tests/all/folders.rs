@@ -102,7 +102,10 @@ fn every_sample_folder_is_what_opencode_shows() {
             for report in reports {
                 assert_eq!(report.repairs, [], "{}", report.session);
                 let folder = storage.file_name().unwrap().to_str().unwrap();
-                println!("{}", crate::samples::row(&format!("opencode/{folder}"), &report));
+                println!(
+                    "{}",
+                    crate::samples::row(&format!("opencode/{folder}, {}", report.session), &report)
+                );
                 let texts = shown(&*store, &report.session, "main").await;
                 all.push((
                     report.session,
