@@ -48,7 +48,7 @@ pub(crate) fn redacted(change: Change, hook: &dyn Redact) -> Change {
         if let To::Entry(id) = &mut moved.to {
             *id = rename(*id);
         }
-        if let Expect::Head(id) = &mut moved.expect {
+        if let Expect::Head(id) | Expect::Behind(id) = &mut moved.expect {
             *id = rename(*id);
         }
     }
@@ -58,7 +58,8 @@ pub(crate) fn redacted(change: Change, hook: &dyn Redact) -> Change {
 impl Draft {
     fn redacted(&self, body: Option<Body>, rename: impl Fn(Id) -> Id) -> Self {
         let mut envelope = self.envelope().clone();
-        envelope.target = envelope.target.map(rename);
+        envelope.target = envelope.target.map(&rename);
+        envelope.masks.iter_mut().for_each(|mask| mask.entry = rename(mask.entry));
         let mut draft = match (body, self.whole()) {
             (None, _) if envelope == *self.envelope() => return self.clone(),
             (body, Some(whole)) => {
