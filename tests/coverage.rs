@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use treering_tree::context::{Form, Source};
+use treering_tree::context::{Form, Item, Source};
 use treering_tree::{Context, Id, Kind};
 
 use crate::histories::Seen;
@@ -11,8 +11,71 @@ use crate::histories::Seen;
 /// What stands in a context, and in which part.
 fn visible(context: &Context) -> BTreeMap<Id, Source> {
     let items = context.items.iter();
-    let own = items.filter(|item| !matches!(item.form, Form::Interrupted { .. }));
+    let own = items.filter(|item| !item.is_interruption());
     own.map(|item| (item.stored.entry.id(), item.source)).collect()
+}
+
+/// Ids of what is masked, and by how many tokens.
+fn masked(context: &Context) -> BTreeMap<Id, u32> {
+    let masked = context.items.iter().filter_map(|item| match item.form {
+        Form::Masked { saved_tokens } => Some((item.stored.entry.id(), saved_tokens)),
+        _ => None,
+    });
+    masked.collect()
+}
+
+/// Size of a context, from what stands in it.
+fn size(context: &Context) -> u64 {
+    let own = context.items.iter().filter(|item| !item.is_interruption());
+    let saved = |item: &Item| match item.form {
+        Form::Masked { saved_tokens } => saved_tokens,
+        _ => 0,
+    };
+    own.map(|item| u64::from(item.stored.place.tokens - saved(item))).sum()
+}
+
+/// What is pinned and was visible stays so.
+pub(crate) fn pins_stay(seen: &Seen<'_>) {
+    if seen.landed.is_none() && !seen.by_hand {
+        return;
+    }
+    let (before, after) = (visible(seen.before), visible(seen.after));
+    for id in seen.pinned {
+        let stood = before.get(id).is_some_and(|part| *part != Source::Summary);
+        assert!(!stood || after.contains_key(id), "{id} is pinned, and gone");
+    }
+}
+
+/// Only what a compaction keeps is masked; it stays where it was, its calls and answers as they were,
+/// until it is covered or pinned; and nothing else changes it.
+pub(crate) fn masks_are_of_what_is_kept(seen: &Seen<'_>) {
+    let (before, after) = (masked(seen.before), masked(seen.after));
+    // An open group hides what stands behind it, which its size still counts.
+    if !seen.open {
+        assert_eq!(size(seen.after), seen.after.tokens, "masks save another size");
+    }
+    if seen.by_hand {
+        assert_eq!(after, BTreeMap::new(), "it masks nothing");
+        return;
+    }
+    if seen.landed.is_none() {
+        let kept = seen.moved || before.iter().all(|(id, saved)| after.get(id) == Some(saved));
+        assert!(kept, "an entry was masked or shown whole without a compaction");
+        return;
+    }
+    let pinned: BTreeSet<Id> = seen.pinned.iter().copied().collect();
+    for item in seen.after.items.iter().filter(|item| item.is_masked()) {
+        let id = item.stored.entry.id();
+        assert_eq!(item.source, Source::Kept, "{id} is masked, and not kept");
+        assert!(!pinned.contains(&id), "{id} is pinned, and masked");
+        let envelope = item.stored.entry.envelope();
+        assert!(!envelope.calls.is_empty() || !envelope.answers.is_empty());
+    }
+    for id in before.keys() {
+        let whole = visible(seen.after).get(id).is_some_and(|part| *part == Source::Kept);
+        let lost = whole && !after.contains_key(id) && !pinned.contains(id);
+        assert!(!lost, "{id} was masked, is kept, and shows whole again");
+    }
 }
 
 /// Slots whose newest prompt shows.
@@ -55,7 +118,7 @@ pub(crate) fn it_advances(seen: &Seen<'_>) {
         let summary = items.rfind(|item| item.source == Source::Summary);
         summary.and_then(|item| item.stored.place.cut.clone())
     };
-    if let (Some(_), Some(older)) = (seen.landed, newest(seen.before)) {
+    if let (true, Some(older)) = (seen.landed.is_some() || seen.by_hand, newest(seen.before)) {
         let newer = newest(seen.after).unwrap();
         assert!(newer.first_kept_depth > older.first_kept_depth, "it does not advance");
     }

@@ -26,6 +26,12 @@ pub(crate) struct Seen<'a> {
     pub(crate) landed: Option<(&'a CompactionResult, &'a SummaryJob)>,
     /// Whether the head moved otherwise than by entries behind it.
     pub(crate) moved: bool,
+    /// Whether a compaction was appended without a compactor: the store alone guards it.
+    pub(crate) by_hand: bool,
+    /// Whether a call is open at the head.
+    pub(crate) open: bool,
+    /// What is pinned at the head.
+    pub(crate) pinned: &'a [Id],
 }
 
 /// Keeps the job it was given last.
@@ -45,11 +51,15 @@ impl Summarizer for Recorder {
 }
 
 /// Runs the histories of these seeds on two threads; `watcher` makes what looks at one history.
-/// Answers how many compactions landed, so that no suite is about nothing.
-fn run<W: FnMut(&Seen<'_>)>(seeds: std::ops::Range<u64>, watcher: impl Fn() -> W + Sync) -> u64 {
+/// Answers how many compactions landed, how many were appended by hand and how many masked items were
+/// seen, so that no suite is about nothing.
+fn run<W: FnMut(&Seen<'_>)>(
+    seeds: std::ops::Range<u64>,
+    watcher: impl Fn() -> W + Sync,
+) -> [u64; 3] {
     let half = |parity: u64| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let mut landed = 0;
+        let mut counts = [0; 3];
         let mut store = None;
         for seed in seeds.clone().filter(|seed| seed % 2 == parity) {
             if store.is_none() || (seed / 2).is_multiple_of(PER_STORE) {
@@ -65,30 +75,37 @@ fn run<W: FnMut(&Seen<'_>)>(seeds: std::ops::Range<u64>, watcher: impl Fn() -> W
                 println!("failing seed: {seed}; steps: {}", history.steps.join(" "));
                 std::panic::resume_unwind(panic);
             }
-            landed += history.landed;
+            let seen = [history.landed, history.by_hand, history.masked];
+            counts = std::array::from_fn(|at| counts[at] + seen[at]);
         }
-        landed
+        counts
     };
     std::thread::scope(|scope| {
         let odd = scope.spawn(|| half(1));
-        half(0) + odd.join().unwrap()
+        let (even, odd) = (half(0), odd.join().unwrap());
+        std::array::from_fn(|at| even[at] + odd[at])
     })
 }
 
 /// One pass for all of them: a history costs more than a look at it.
 #[test]
 fn invariants_7_and_8_coverage_advance_prefix_stability_and_tool_closure() {
-    let landed = run(0..20_000, || {
+    let [landed, by_hand, masked] = run(0..20_000, || {
         let mut prefix = prefix::Known::default();
         move |seen: &Seen<'_>| {
             coverage::nothing_is_lost(seen);
             coverage::it_advances(seen);
+            coverage::pins_stay(seen);
+            coverage::masks_are_of_what_is_kept(seen);
             closure::is_closed(seen.after);
+            closure::no_result_loses_its_call(seen);
             prefix.is_stable(seen);
         }
     });
     assert!(landed > 10_000, "{landed} compactions are too few to show anything");
-    println!("20,000 histories, {landed} compactions");
+    assert!(by_hand > 1_000, "{by_hand} by hand are too few to show anything");
+    assert!(masked > 1_000, "{masked} masked items are too few to show anything");
+    println!("20,000 histories, {landed} compactions, {by_hand} by hand, {masked} masked items");
 }
 
 struct History {
@@ -100,6 +117,10 @@ struct History {
     closed: Vec<String>,
     named: usize,
     landed: u64,
+    /// Compactions that the store took without a compactor.
+    by_hand: u64,
+    /// Masked items seen.
+    masked: u64,
     steps: Vec<String>,
 }
 
@@ -118,6 +139,8 @@ impl History {
             closed: Vec::new(),
             named: 0,
             landed: 0,
+            by_hand: 0,
+            masked: 0,
             steps: Vec::new(),
         }
     }
@@ -126,7 +149,7 @@ impl History {
         let mut before = Context::empty();
         let mut path: Vec<Id> = Vec::new();
         for _ in 0..STEPS {
-            let mut moved = false;
+            let (mut moved, mut by_hand) = (false, false);
             let mut landed = None;
             match self.rng.below(30) {
                 0 if path.len() > 3 => {
@@ -148,6 +171,11 @@ impl History {
                     path.extend(result.entry);
                     landed = result.entry.is_some().then_some(result);
                 }
+                6 if path.len() > 5 => {
+                    let done = self.compact_by_hand(&path).await;
+                    by_hand = done.is_some();
+                    path.extend(done);
+                }
                 _ => {
                     let drafts: Vec<Draft> =
                         (0..=self.rng.below(3)).map(|_| self.draft(&path)).collect();
@@ -159,15 +187,44 @@ impl History {
             let job = self.recorder.0.lock().unwrap().take();
             self.landed += u64::from(landed.is_some());
             let landed = landed.as_ref().zip(job.as_ref());
-            watch(&Seen { before: &before, after: &after, landed, moved });
+            self.masked += after.items.iter().filter(|item| item.is_masked()).count() as u64;
+            let (open, pinned) = self.open_and_pinned().await;
+            let pinned = &pinned[..];
+            watch(&Seen { before: &before, after: &after, landed, moved, by_hand, open, pinned });
             before = after;
         }
     }
 
+    /// Appends a compaction that keeps from anywhere on, legal or not.
+    async fn compact_by_hand(&mut self, path: &[Id]) -> Option<Id> {
+        let body = Summary { text: "by hand".to_owned(), ..Summary::default() }.body();
+        let draft = self.session.draft(Kind::Compaction, body).target(*self.rng.pick(path));
+        let done = self.session.append(draft.tokens(9), Expect::Any).await;
+        self.steps.push(format!("by-hand:{}", done.is_ok()));
+        self.by_hand += u64::from(done.is_ok());
+        done.ok().map(|done| done.ids[0])
+    }
+
+    /// Whether a call is open at the head, and what is pinned there, from the entries of the path alone.
+    async fn open_and_pinned(&self) -> (bool, Vec<Id>) {
+        let path = self.session.replay().await.unwrap().collect().await.unwrap();
+        let mut pinned = Vec::new();
+        for stored in &path {
+            let envelope = stored.entry.envelope();
+            match (envelope.kind, envelope.target) {
+                (Kind::Pin, Some(target)) => pinned.push(target),
+                (Kind::Unpin, Some(target)) => pinned.retain(|id| *id != target),
+                _ => {}
+            }
+        }
+        (path.last().is_some_and(|stored| !stored.place.open.is_empty()), pinned)
+    }
+
     async fn compact(&mut self, path: &[Id]) -> CompactionResult {
         let rng = &mut self.rng;
+        let window = *rng.pick(&[1_000, 3_000]);
         let policy = Policy {
-            window: 1_000,
+            window,
             reserve: Some(rng.below(900) as u64),
             keep_recent_turns: rng.chance(40).then(|| rng.below(4) as u64),
             keep_recent_messages: rng.chance(20).then(|| rng.below(6) as u64),
@@ -212,7 +269,9 @@ impl History {
         }
         let body = Message::text(Role::User, kind.name()).body();
         let draft = self.session.draft(kind, body);
-        let draft = draft.tokens(u32::try_from(1 + rng.below(60)).unwrap());
+        // Some do not fit as they are.
+        let most = if rng.chance(12) { 4_000 } else { 60 };
+        let draft = draft.tokens(u32::try_from(1 + rng.below(most)).unwrap());
         self.steps.push(kind.name().to_owned());
         match kind {
             Kind::User => {
