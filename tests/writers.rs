@@ -82,6 +82,9 @@ async fn invariant_9_landing_under_eight_writers() {
     let at = |id: Id| replay.iter().position(|stored| stored.entry.id() == id);
     // Where among them is the scheduler's choice; never before what it may cover.
     assert!(at(high_water) < at(landed));
+    let before = at(landed).unwrap() - 4;
+    println!("landed behind {before} of {APPENDS} appends");
+    assert!(before < APPENDS, "it waited for the writers to rest");
     for (id, draft) in written {
         let stored = &replay[at(id).expect("acknowledged, and gone")].entry;
         assert_eq!(stored.body(), Some(draft.body()));

@@ -14,7 +14,9 @@ use serde::Deserialize;
 use treering_tree::{Kind, Message, Part, Role, Usage};
 
 use self::preserved::{Compacted, Preserved};
-use super::{About, Current, Format, Found, Hangs, Head, Meaning, Reader, Standing, result_text, parts_of};
+use super::{
+    About, Current, Format, Found, Hangs, Head, Meaning, Reader, Standing, parts_of, result_text,
+};
 use crate::json::{self, Raw, Text, lenient, string};
 use crate::time::parse_ms;
 

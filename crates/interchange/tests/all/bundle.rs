@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use treering_interchange::{BundleOptions, BundleReport, Error, export_bundle, import_bundle};
+use treering_interchange::{
+    BundleOptions, BundleReport, Error, Target, Transcript, export_bundle, import_bundle, render,
+};
 use treering_tree::{
-    Body, Change, Context, Erasure, Expect, Id, Kind, MemoWrite, Message, Reason, RedbStore, Role,
-    Session, Sources, Store, Summary,
+    Body, Change, Context, Erasure, Expect, Id, Kind, Mask, MemoWrite, Message, Part, Reason,
+    RedbStore, Role, Session, Sources, Store, Summary,
 };
 
 use crate::kit::{block_on, samples, store, try_load};
@@ -260,6 +262,40 @@ fn a_compressed_bundle_is_the_same_bundle() {
             if take(&*other, &hostile).await.is_ok() {
                 assert!(bundle(&*other, "fork").await == bundle(&*from, "fork").await, "byte {at}");
             }
+        }
+    });
+}
+
+#[test]
+fn what_is_masked_shows_so_in_another_store_and_for_every_target() {
+    block_on(async {
+        let (from, to) = (store(), store());
+        let one = session(&from, "one");
+        say(&one, Kind::User, "look").await;
+        let arguments = serde_json::json!({ "path": "src/a.rs" });
+        let part = Part::ToolCall { id: "c".into(), name: "read".into(), arguments };
+        let call = Message::new(Role::Assistant, vec![part]);
+        let call = one.draft(Kind::Assistant, call.body()).calls(["c"]).tokens(9);
+        let call = one.append(call, Expect::Any).await.unwrap().ids[0];
+        let text = format!("{}needle{}", "x".repeat(900), "y".repeat(900));
+        let part = Part::ToolResult { call: "c".into(), text, error: false };
+        let result = Message::new(Role::Tool, vec![part]);
+        let result = one.draft(Kind::ToolResult, result.body()).answers(["c"]).tokens(500);
+        let result = one.append(result, Expect::Any).await.unwrap().ids[0];
+        let body = Summary { text: "so far".into(), ..Summary::default() }.body();
+        let masks = vec![Mask { entry: result, saved_tokens: 400 }];
+        let compaction = one.draft(Kind::Compaction, body).target(call).tokens(1).masks(masks);
+        one.append(compaction, Expect::Any).await.unwrap();
+        take(&*to, &bundle(&*from, "one").await).await.unwrap();
+        assert_eq!(everything(&*to, "one").await, everything(&*from, "one").await);
+        let context = session(&to, "one").context().await.unwrap();
+        assert_eq!(context.tokens, 1 + 9 + 100);
+        let transcript = Transcript::of_context("one", &context);
+        for target in Target::all() {
+            let bytes = render(target, &transcript).bytes;
+            let text = String::from_utf8(bytes).unwrap();
+            let stub = format!("bytes masked: read src/a.rs; entry {}", result.short());
+            assert!(text.contains(&stub) && !text.contains("needle"), "{target}");
         }
     });
 }
