@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use treering_tree::{Expect, Id, MAIN, Move, To};
+use treering_tree::{ErrorKind, Expect, Id, MAIN, Move, To};
 
 use crate::batch::Batch;
 use crate::branches::Plan;
@@ -19,7 +19,8 @@ const UPSTREAM: &str = "upstream";
 /// Branches of the records beside the trees, and their newest entries.
 pub(crate) type Asides = Vec<(String, Option<Id>)>;
 
-/// Moves the branches of a session to where its files call for.
+/// The moves that take the branches of a session to where its files call for, and which branch to make
+/// active. Where nothing new came, what has moved stays.
 pub(crate) async fn bind(
     batch: &Batch<'_>,
     loom: &Loom,
@@ -27,7 +28,8 @@ pub(crate) async fn bind(
     plan: &Plan,
     asides: &Asides,
     report: &mut SessionReport,
-) -> Result<()> {
+) -> Result<(Vec<Move>, Option<String>)> {
+    let is_new = batch.put > 0;
     if plan.left_off > 0 {
         let (left_off, limit) = (plan.left_off, limits::BRANCHES);
         let detail = format!("{left_off} leaves over the limit of {limit} have no branch");
@@ -36,7 +38,7 @@ pub(crate) async fn bind(
     let bound = asides.iter().filter(|(_, id)| id.is_some()).count();
     report.branches = (plan.heads.len() + bound) as u64;
     if report.entries == 0 {
-        return Ok(());
+        return Ok((Vec::new(), None));
     }
     let there = branches_there(batch).await?;
     let mut nodes: HashSet<Id> = survey.superseded.clone();
@@ -49,7 +51,7 @@ pub(crate) async fn bind(
         let to = loom.id(*node);
         match head(name) {
             None => moves.push(move_to(name, None, to)),
-            Some(from) if from == to || report.added == 0 => {}
+            Some(from) if from == to || !is_new => {}
             Some(from) if nodes.contains(&from) => moves.push(move_to(name, Some(from), to)),
             // The file was rewritten: what it held before keeps a branch.
             Some(from) if survey.records.contains(&from) => {
@@ -69,13 +71,13 @@ pub(crate) async fn bind(
     }
     for (name, id) in asides {
         let from = head(name);
-        let id = id.filter(|to| from.is_none() || (report.added > 0 && from != Some(*to)));
+        let id = id.filter(|to| from.is_none() || (is_new && from != Some(*to)));
         moves.extend(id.map(|to| move_to(name, from, to)));
     }
-    let has_main = plan.heads.iter().any(|(name, _)| name == MAIN);
-    let first = plan.heads.first().filter(|_| !has_main && there.is_empty());
-    let activate = first.map(|(name, _)| name.clone());
-    if moves.is_empty() { Ok(()) } else { batch.bind(moves, activate).await }
+    // A session that these moves make would take the first of them for its active branch.
+    let main = plan.heads.iter().find(|(name, _)| name == MAIN).or(plan.heads.first());
+    let activate = main.filter(|_| there.is_empty()).map(|(name, _)| name.clone());
+    Ok((moves, activate))
 }
 
 async fn branches_there(batch: &Batch<'_>) -> Result<HashMap<String, Option<Id>>> {
@@ -83,7 +85,11 @@ async fn branches_there(batch: &Batch<'_>) -> Result<HashMap<String, Option<Id>>
     let mut after: Option<String> = None;
     loop {
         let page = batch.store.branches(batch.session, after.as_deref(), limits::PAGE).await;
-        let page = page.map_err(Error::tree(batch.session))?;
+        let page = match page {
+            // A session whose first change is still under way.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(there),
+            page => page.map_err(Error::tree(batch.session))?,
+        };
         let Some(last) = page.last() else { return Ok(there) };
         after = Some(last.name.clone());
         there.extend(page.into_iter().map(|branch| (branch.name, branch.head)));

@@ -109,7 +109,6 @@ impl<'a> Loading<'a> {
         if let Some(main) = currents.iter_mut().find(|file| file.name == MAIN) {
             main.current = self.loom.stands(main.current);
         }
-        self.report.added = self.batch.finish().await?.saturating_sub(self.sources);
         for (call, at) in self.loom.unanswered() {
             if self.live && self.loom.is_open_at_the_end(call, at.file) {
                 continue;
@@ -120,8 +119,15 @@ impl<'a> Loading<'a> {
             self.report.mend(RepairKind::UnansweredCall, &file, line, detail);
         }
         let plan = branches::plan(&self.loom, &currents, MAIN);
-        bind(&self.batch, &self.loom, &self.survey, &plan, &asides, &mut self.report).await?;
-        let Self { mut report, loom, .. } = self;
+        let (moves, activate) =
+            bind(&self.batch, &self.loom, &self.survey, &plan, &asides, &mut self.report).await?;
+        if activate.is_none() && !self.survey.exists {
+            // Records beside the tree alone must not make their branch the active one.
+            self.batch.finish().await?;
+        }
+        let added = self.batch.finish_with(moves, activate).await?;
+        let Self { mut report, loom, sources, .. } = self;
+        report.added = added.saturating_sub(sources);
         (report.nodes, report.roots, report.forks) = (loom.nodes, loom.roots, loom.forks);
         report.leaves = plan.leaves;
         Ok(report)
