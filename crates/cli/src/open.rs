@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etcetera::{BaseStrategy, choose_base_strategy};
-use treering_tree::{MasterKey, Options, RedbStore, Sources};
+use treering_tree::{MasterKey, Options, RedbStore, Sources, Durability};
 
 use crate::config;
 use crate::failure::{Failure, Group, Result};
@@ -52,6 +52,12 @@ pub(crate) fn existing(path: &Path, options: Options) -> Result<RedbStore> {
         return Err(Failure::new(Group::NotFound, message).hint(hint));
     }
     or_new(path, options)
+}
+
+/// Opens a store that nobody wants after a crash, or makes one.
+pub(crate) fn scratch(path: &Path, sources: &Sources) -> Result<RedbStore> {
+    let options = Options::new(sources.clone()).durability(Durability::None).write_ahead(false);
+    Ok(RedbStore::open(path, options)?)
 }
 
 /// Opens a store, or makes one.

@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use serde::Serialize;
 use treering_interchange::{Diagnosis, DoctorOptions, Finding, Input, Rescued, Sessions, rescue};
-use treering_tree::{Context, Durability, Options, RedbStore, Session, Sources, Store};
+use treering_tree::{Context, Options, RedbStore, Session, Sources, Store};
 
 use crate::app::App;
 use crate::config::{Flags, SUMMARY};
 use crate::defaults;
 use crate::failure::{Failure, Group, Result};
+use crate::open;
 use crate::output::faults::{self, Fault};
 use crate::output::progress::{self, Bar};
 use crate::output::table::{Column, Table};
@@ -97,9 +98,7 @@ async fn examine(
 ) -> Result<Examined> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("scratch");
-    // Nobody needs it after a crash.
-    let options = Options::new(sources.clone()).durability(Durability::None).write_ahead(false);
-    let store = RedbStore::open(&path, options.clone())?;
+    let store = open::scratch(&path, sources)?;
     let load = treering_interchange::Options {
         count: &defaults::message_size,
         format: None,
@@ -110,7 +109,7 @@ async fn examine(
     store.close();
 
     let start = Instant::now();
-    let store = Arc::new(RedbStore::open(&path, options)?);
+    let store = Arc::new(open::scratch(&path, sources)?);
     context(store, &diagnosis.session, sources).await?;
     let load_here_us = micros(start);
     let start = Instant::now();

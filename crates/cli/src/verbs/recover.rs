@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use treering_tree::{RecoverReport, RedbStore};
 
 use crate::app::App;
-use crate::failure::Result;
+use crate::failure::{Failure, Group, Result};
 use crate::output::progress::Bar;
 use crate::output::text::{count, counted};
 use crate::output::{Out, style};
@@ -19,6 +19,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(app: &mut App, args: &Args) -> Result<()> {
+    if !args.damaged.try_exists()? {
+        let message = format!("no store at {}", args.damaged.display());
+        return Err(Failure::new(Group::NotFound, message));
+    }
     let options = app.options()?;
     let mut bar = Bar::new("recovering");
     let progress = &mut |done, all| bar.set(done, all);

@@ -5,9 +5,11 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use treering_interchange::{BundleOptions, BundleReport, import_bundle};
+use treering_tree::Store;
 
 use crate::app::App;
 use crate::failure::Result;
+use crate::open;
 use crate::output::text::{count, counted};
 use crate::output::{Out, progress, style};
 
@@ -25,11 +27,21 @@ pub(super) fn is_bundle(path: &Path) -> io::Result<bool> {
 }
 
 pub(super) async fn run(app: &mut App, path: &Path) -> Result<()> {
-    let mut file = BufReader::new(File::open(path)?);
-    let options = BundleOptions { session: None, at_ms: app.sources.now_ms() };
+    let at_ms = app.sources.now_ms();
+    if !app.path()?.try_exists()? {
+        // No store is made for what cannot go into one: it must be sound to its end.
+        let folder = tempfile::tempdir()?;
+        let scratch = open::scratch(&folder.path().join("scratch"), &app.sources)?;
+        progress::during("checking", take(&scratch, path, at_ms)).await?;
+    }
     let store = app.store_or_new()?;
-    let report = progress::during("importing", import_bundle(&*store, &mut file, options)).await?;
+    let report = progress::during("importing", take(&*store, path, at_ms)).await?;
     print(&mut app.out, &report)
+}
+
+async fn take(store: &dyn Store, path: &Path, at_ms: i64) -> Result<BundleReport> {
+    let mut file = BufReader::new(File::open(path)?);
+    Ok(import_bundle(store, &mut file, BundleOptions { session: None, at_ms }).await?)
 }
 
 fn print(out: &mut Out, report: &BundleReport) -> Result<()> {
