@@ -196,7 +196,10 @@ fn damage_is_told_and_what_is_left_is_recovered() {
     assert_eq!(cli.run(&["scrub"]).code, Some(1));
     assert_eq!(cli.failure(&["compact-store"]).0, 6);
     let recovered = cli.object(&["recover", "store.redb", "sound.redb"]);
-    assert_eq!(recovered["lost"], 1, "{recovered}");
+    // An older copy of the damaged page may still hold what it held.
+    assert!(recovered["lost"].as_u64() <= Some(1), "{recovered}");
+    let log = cli.json(&["--store", "sound.redb", "log", "work"]);
+    assert_eq!(log.len(), ids.len(), "nothing else is gone");
     assert_eq!(cli.object(&["--store", "sound.redb", "verify"])["problems"], json!([]));
 }
 
