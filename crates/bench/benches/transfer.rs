@@ -47,11 +47,15 @@ fn main() {
     println!("MB/s                                            bytes   JSON  import  export");
     let files: Vec<&Path> = args.iter().map(Path::new).filter(|path| path.is_file()).collect();
     if !files.is_empty() {
-        files.into_iter().for_each(|path| transfer(&runtime, &path.display().to_string(), path));
+        for path in files {
+            transfer(&runtime, &path.display().to_string(), path);
+        }
         return;
     }
     if asked.is_empty() {
-        LARGEST.iter().for_each(|sample| small(&runtime, sample));
+        for sample in LARGEST {
+            small(&runtime, sample);
+        }
     }
     let tools = if asked.is_empty() { Tool::ALL.to_vec() } else { asked };
     for tool in tools {
