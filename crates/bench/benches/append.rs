@@ -1,10 +1,11 @@
 //! Durable appends with 1, 8, 64 and 512 writers in a closed loop, each with a session of its own,
 //! against peers behind the same kind of queue: one thread takes all that gathered, commits, answers.
 //!
-//! `cargo bench --bench append -- [prefill=N] [bytes=N|mix] [ms=N] [rounds=N] [writers=N] [engine=TEXT]`
+//! `cargo bench --bench append -- [prefill=N] [bytes=N|mix] [ms=N] [rounds=N] [writers=N] [engines=TEXT+TEXT]`
 //!
 //! Beside the rate of each engine it prints what this process wrote to files for each append: all
-//! engines but one stand idle meanwhile.
+//! engines but one stand idle meanwhile. At the end, what each engine's files take on the disk for each
+//! byte of body appended.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,15 +14,21 @@
 )]
 
 use std::cell::Cell;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use treering_bench::log_first::LogFirst;
+use treering_bench::page_log::PageLog;
 use treering_bench::peers::{Item, Log, Peer, Sqlite};
 use treering_bench::{Sizes, compare, grow, options, store, written_bytes};
-use treering_tree::{Body, Durability, Expect, Kind, Session, Sources, Store};
+use treering_tree::{
+    BackendFactory, Body, Durability, Expect, Kind, RedbStore, Session, Sources, Store,
+};
 
 const GROUP: usize = 512;
 
@@ -47,12 +54,15 @@ fn main() {
     let counts = asked.text("writers").map_or(vec![1, 8, 64, 512], |n| vec![n.parse().unwrap()]);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let wanted = |name: &str| asked.text("engine").is_none_or(|only| name.contains(only));
+    let wanted = |name: &str| {
+        asked.text("engines").is_none_or(|some| some.split('+').any(|part| name.contains(part)))
+    };
     let mut engines = engines(&runtime, &folder, prefill, sizes, &wanted);
+    let mut bodies = vec![prefill * sizes.mean_bytes(); engines.len()];
     for writers in counts {
         let written: Vec<Cell<(u64, u64)>> = vec![Cell::default(); engines.len()];
         let mut rows: Vec<(String, Box<dyn FnMut() -> f64 + '_>)> = Vec::new();
-        for ((name, engine), written) in engines.iter_mut().zip(&written) {
+        for ((name, _, engine), written) in engines.iter_mut().zip(&written) {
             let runtime = &runtime;
             rows.push((
                 name.clone(),
@@ -62,11 +72,26 @@ fn main() {
         let title = format!("{writers} writers, {sizes:?}, store of {prefill} entries");
         compare(&title, "1/s", rounds, &mut rows);
         println!("  bytes written for each append:");
-        for ((name, _), written) in rows.iter().zip(&written) {
+        for (((name, _), written), bodies) in rows.iter().zip(&written).zip(&mut bodies) {
             let (appends, bytes) = written.get();
+            *bodies += appends * sizes.mean_bytes();
             println!("  {name:<44} {:>12}", bytes / appends.max(1));
         }
     }
+    println!("\n  bytes on the disk for each byte of a body:");
+    for ((name, file, _), bodies) in engines.iter().zip(bodies) {
+        let bytes = disk_bytes(folder.path(), file);
+        #[allow(clippy::cast_precision_loss, reason = "a ratio")]
+        let ratio = bytes as f64 / bodies.max(1) as f64;
+        println!("  {name:<44} {ratio:>12.2}");
+    }
+}
+
+/// What the files whose names begin so take on the disk.
+fn disk_bytes(folder: &Path, prefix: &str) -> u64 {
+    let files = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let ours = files.filter(|file| file.file_name().to_string_lossy().starts_with(prefix));
+    ours.map(|file| file.metadata().unwrap().blocks() * 512).sum()
 }
 
 enum Engine {
@@ -86,9 +111,8 @@ fn engines(
     prefill: u64,
     sizes: Sizes,
     wanted: &dyn Fn(&str) -> bool,
-) -> Vec<(String, Engine)> {
-    let tree = |name: &str, durability| {
-        let store = store(folder, name, options().durability(durability));
+) -> Vec<(String, &'static str, Engine)> {
+    let filled = |store: Arc<dyn Store>| {
         for session in 0..prefill.div_ceil(3_000) {
             let session =
                 Session::new(Arc::clone(&store), format!("old {session}"), Sources::fixed(session));
@@ -96,6 +120,8 @@ fn engines(
         }
         Engine::Tree { store, next: AtomicU64::new(0) }
     };
+    let tree =
+        |name: &str, durability| filled(store(folder, name, options().durability(durability)));
     let peer = |mut peer: Box<dyn Peer>| {
         for start in (0..prefill).step_by(5_000) {
             let item = |n| Item { session: n / 3_000, body: sizes.body(n) };
@@ -106,18 +132,29 @@ fn engines(
         Engine::Peer { queue: Some(queue), thread: Some(thread) }
     };
     let path = |name: &str| folder.path().join(name);
-    let all: [(&str, &dyn Fn() -> Engine); 6] = [
-        ("SQLite WAL FULL, UNIQUE(hash)", &|| peer(Box::new(Sqlite::new(&path("a.sqlite"), true)))),
-        ("SQLite WAL FULL, no hash index", &|| {
-            peer(Box::new(Sqlite::new(&path("b.sqlite"), false)))
-        }),
-        ("pre-zeroed log, fdatasync", &|| peer(Box::new(Log::zeroed(&path("log"))))),
-        ("JSON lines, fdatasync", &|| peer(Box::new(Log::json_lines(&path("jsonl"))))),
-        ("treering", &|| tree("two-phase.redb", Durability::TwoPhase)),
-        ("treering, relaxed", &|| tree("relaxed.redb", Durability::Relaxed)),
+    let paged = |name: &str, durability| {
+        let path = path(name);
+        let log: Arc<BackendFactory> = Arc::new(move || Ok(Box::new(PageLog::open(&path))));
+        let options = options().durability(durability);
+        let store = RedbStore::with_backend(log, options).unwrap();
+        filled(Arc::new(store))
+    };
+    let sqlite = |file: &str, unique| peer(Box::new(Sqlite::new(&path(file), unique)));
+    let (full, relaxed) = (Durability::TwoPhase, Durability::Relaxed);
+    // Name, name of its files, how it is made.
+    let all: [(&str, &'static str, &dyn Fn(&str) -> Engine); 9] = [
+        ("SQLite WAL FULL, UNIQUE(hash)", "a.sqlite", &|file| sqlite(file, true)),
+        ("SQLite WAL FULL, no hash index", "b.sqlite", &|file| sqlite(file, false)),
+        ("pre-zeroed log, fdatasync", "log", &|file| peer(Box::new(Log::zeroed(&path(file))))),
+        ("JSON lines, fdatasync", "jsonl", &|file| peer(Box::new(Log::json_lines(&path(file))))),
+        ("treering", "two", &|file| tree(file, full)),
+        ("treering, relaxed", "one", &|file| tree(file, relaxed)),
+        ("prototype: log of pages, two-phase", "pages-2", &|file| paged(file, full)),
+        ("prototype: log of pages, one-phase", "pages-1", &|file| paged(file, relaxed)),
+        ("prototype: log of appends", "first", &|file| peer(Box::new(LogFirst::new(&path(file))))),
     ];
-    let wanted = all.iter().filter(|(name, _)| wanted(name));
-    wanted.map(|(name, make)| ((*name).to_owned(), make())).collect()
+    let wanted = all.iter().filter(|(name, ..)| wanted(name));
+    wanted.map(|(name, file, make)| ((*name).to_owned(), *file, make(file))).collect()
 }
 
 /// One thread commits what gathered, as the store's own writer does.

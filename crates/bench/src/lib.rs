@@ -9,6 +9,8 @@
     reason = "a benchmark stops where it fails, and prints"
 )]
 
+pub mod log_first;
+pub mod page_log;
 pub mod peers;
 pub mod sessions;
 
@@ -56,6 +58,11 @@ impl Sizes {
         const MIXED: [usize; 8] = [120, 4_000, 200, 300, 1_500, 600, 900, 12_000];
         let mixed = || MIXED[usize::try_from(seed % 8).unwrap()];
         body(seed, if let Self::Bytes(bytes) = self { bytes } else { mixed() })
+    }
+
+    /// Mean bytes of a body.
+    pub fn mean_bytes(self) -> u64 {
+        (0..8).map(|seed| self.body(seed).len() as u64).sum::<u64>() / 8
     }
 }
 
