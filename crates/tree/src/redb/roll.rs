@@ -280,7 +280,72 @@ impl<'t, T: ReadableTable<u64, Bytes>> Reading<'t, T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use redb::TableDefinition;
+
     use super::*;
+
+    const TABLE: TableDefinition<u64, Bytes> = TableDefinition::new("rows");
+
+    fn row(number: u64, len: usize) -> Vec<u8> {
+        (0..len).map(|at| u8::try_from((number + at as u64) % 251).unwrap()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_pushed_reads_back_in_every_way(
+            groups in vec(vec(prop_oneof![0_usize..300, 900_usize..1_300, 3_900_usize..20_000], 1..40), 1..6),
+            chunk_bytes in prop_oneof![Just(SHORT_BYTES), Just(LONG_BYTES)],
+            settles: bool,
+        ) {
+            let backend = redb::backends::InMemoryBackend::new();
+            let database = redb::Builder::new().create_with_backend(backend).unwrap();
+            let txn = database.begin_write().unwrap();
+            let table = txn.open_table(TABLE).unwrap();
+            let mut roll = Roll { table, tail: Tail::default(), chunk_bytes };
+            let mut rows: Vec<Vec<u8>> = Vec::new();
+            for group in groups {
+                for len in group {
+                    let number = rows.len() as u64;
+                    rows.push(row(number, len));
+                    roll.push(number, &rows[rows.len() - 1]).unwrap();
+                }
+                if settles {
+                    roll.settle().unwrap();
+                    prop_assert_eq!(roll.tail.rows().count(), 0);
+                    let last = rows.len() - 1;
+                    rows[last] = b"another".to_vec();
+                    roll.replace(last as u64, b"another").unwrap();
+                }
+            }
+            let end = rows.len() as u64;
+            prop_assert_eq!(roll.end().unwrap(), end);
+            let mut down = Reading::new(&roll);
+            for (index, row) in rows.iter().enumerate().rev() {
+                let number = index as u64;
+                let chunk = roll.chunk(number).unwrap().unwrap();
+                prop_assert_eq!(chunk.get(number), Some(row.as_slice()));
+                prop_assert_eq!(down.get(number).unwrap(), Some(row.as_slice()));
+            }
+            prop_assert!(Reading::new(&roll).get(end).unwrap().is_none());
+            let from = end / 2;
+            let mut next = from;
+            roll.visit(from, |number, bytes| {
+                let index = usize::try_from(number).unwrap();
+                assert!(number == next && bytes == rows[index], "row {number}");
+                next += 1;
+                Ok(true)
+            }).unwrap();
+            prop_assert_eq!(next, end);
+            for chunk in roll.table.iter().unwrap() {
+                let (first, chunk) = chunk.unwrap();
+                let most = if settles { LONG_BYTES.max(chunk_bytes) } else { chunk_bytes };
+                let count = super::rows(first.value(), chunk.value()).count();
+                prop_assert!(count == 1 || chunk.value().len() <= most, "{count} rows too long");
+            }
+        }
+    }
 
     #[test]
     fn a_chunk_gives_back_its_rows_and_damage_leads_nowhere() {
