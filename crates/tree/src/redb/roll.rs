@@ -282,11 +282,9 @@ impl<'t, T: ReadableTable<u64, Bytes>> Reading<'t, T> {
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
-    use redb::TableDefinition;
 
     use super::*;
-
-    const TABLE: TableDefinition<u64, Bytes> = TableDefinition::new("rows");
+    use crate::redb::tables::WriteTables;
 
     fn row(number: u64, len: usize) -> Vec<u8> {
         (0..len).map(|at| u8::try_from((number + at as u64) % 251).unwrap()).collect()
@@ -302,8 +300,8 @@ mod tests {
             let backend = redb::backends::InMemoryBackend::new();
             let database = redb::Builder::new().create_with_backend(backend).unwrap();
             let txn = database.begin_write().unwrap();
-            let table = txn.open_table(TABLE).unwrap();
-            let mut roll = Roll { table, tail: Tail::default(), chunk_bytes };
+            let mut roll = WriteTables::open(&txn).unwrap().entries;
+            roll.chunk_bytes = chunk_bytes;
             let mut rows: Vec<Vec<u8>> = Vec::new();
             for group in groups {
                 for len in group {
