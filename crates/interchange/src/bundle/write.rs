@@ -116,11 +116,21 @@ impl<'a> Slice<'a> {
             for id in std::mem::take(&mut outside) {
                 slice.take_path(id).await?;
             }
-            outside = std::mem::take(&mut slice.targets);
+            outside = slice.targets_there().await?;
             if outside.is_empty() {
                 return Ok(slice);
             }
         }
+    }
+
+    /// What entries are about, as far as it is there: a label may name what never was.
+    async fn targets_there(&mut self) -> Result<Vec<Id>> {
+        let mut there = Vec::new();
+        for page in std::mem::take(&mut self.targets).chunks(limits::PAGE) {
+            let found = self.store.entries(page).await.map_err(Error::tree(self.session))?;
+            there.extend(found.iter().flatten().map(|stored| stored.entry.id()));
+        }
+        Ok(there)
     }
 
     fn take(&mut self, stored: &Stored) {

@@ -105,6 +105,19 @@ fn samples_travel_whole() {
 }
 
 #[test]
+fn a_label_of_what_never_was_travels_too() {
+    block_on(async {
+        let (from, to) = (store(), store());
+        let session = session(&from, "s");
+        say(&session, Kind::User, "first").await;
+        session.label(Id::from_bytes([8; 32]), "nowhere").await.unwrap();
+        let told = take(&*to, &bundle(&*from, "s").await).await.unwrap();
+        assert_eq!((told.entries, told.added), (2, 2));
+        assert_eq!(everything(&*from, "s").await, everything(&*to, "s").await);
+    });
+}
+
+#[test]
 fn branches_only_go_forward() {
     block_on(async {
         let (from, to) = (store(), store());
