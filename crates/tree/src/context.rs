@@ -8,8 +8,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-
 use crate::entry::{Entry, Kind};
+mod difference;
+pub use self::difference::{Change, Difference, Run};
 use crate::error::Result;
 use crate::id::Id;
 use crate::store::{Store, Stored, Tail};

@@ -1,8 +1,10 @@
-//! `context SESSION`: what a model is given at a head.
+//! `context SESSION`: what a model is given at a head, or what changed for it since another one.
+
+mod diff;
 
 use serde::Serialize;
-use treering_tree::context::{Form, Item, Source};
-use treering_tree::{Context, Id, Role};
+use treering_tree::context::{Difference, Form, Item, Source};
+use treering_tree::{Context, Error, Id, Role};
 
 use crate::app::App;
 use crate::failure::Result;
@@ -19,6 +21,9 @@ pub(crate) struct Args {
     /// At this entry instead of the active head
     #[arg(long, value_name = "ENTRY")]
     at: Option<String>,
+    /// What changed for the model since this head, and how much of the prefix stayed the same
+    #[arg(long, value_name = "ENTRY")]
+    diff: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -43,9 +48,19 @@ struct Row {
 pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
     let store = app.store()?;
     let session = resolve::session(&store, &app.sources, &args.session).await?;
-    let context = match &args.at {
-        Some(text) => Context::at(&*store, resolve::entry(&session, text).await?).await?,
-        None => session.context().await?,
+    let head = match &args.at {
+        Some(text) => Some(resolve::entry(&session, text).await?),
+        None => session.head().await?,
+    };
+    if let Some(text) = &args.diff {
+        let before = resolve::entry(&session, text).await?;
+        let after = head.ok_or_else(|| Error::invalid("diff", "the active branch is empty"))?;
+        let difference = Difference::between(&*store, before, after).await?;
+        return diff::print(&mut app.out, session.name(), &difference);
+    }
+    let context = match head {
+        Some(head) => Context::at(&*store, head).await?,
+        None => Context::empty(),
     };
     let Context { head, tokens, items } = context;
     let items = rows(&items);
