@@ -14,6 +14,7 @@ pub(crate) mod export;
 pub(crate) mod fork;
 pub(crate) mod import;
 pub(crate) mod label;
+pub(crate) mod left;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod moved;

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::failure::Result;
 use crate::resolve;
+use crate::verbs::left;
 use crate::verbs::moved::Moved;
 
 #[derive(Debug, clap::Args)]
@@ -13,6 +14,9 @@ pub(crate) struct Args {
     /// Move only if the head is this entry
     #[arg(long, value_name = "ID|empty")]
     expect: Option<String>,
+    /// Tell what was left, down to what both heads share, in a summary behind the new head
+    #[arg(long)]
+    summarize: bool,
 }
 
 pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
@@ -23,6 +27,8 @@ pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
         text => Some(resolve::entry(&session, text).await?),
     };
     let expect = resolve::expect(&session, args.expect.as_deref()).await?;
+    let left = session.head().await?;
     let committed = session.rewind(to, expect).await?;
-    Moved::new(session.name(), &committed).print(&mut app.out)
+    let summary = left::summarize(args.summarize, &session, left).await?;
+    Moved::new(session.name(), &committed).telling(summary).print(&mut app.out)
 }

@@ -16,6 +16,6 @@ pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
     session.undo().await?;
     // What is taken back may be the branch itself: tell where the session stands now.
     let info = session.info().await?;
-    let moved = Moved { session: &info.name, branch: &info.active, head: info.head };
+    let moved = Moved { session: &info.name, branch: &info.active, head: info.head, summary: None };
     moved.print(&mut app.out)
 }
