@@ -41,6 +41,8 @@ mod model;
 mod prefix;
 /// Damage to a closed file.
 mod rot;
+/// What is told when heads move: differences, branches that were left, compactions so far.
+mod moves;
 /// Real sessions of other tools through the command line.
 mod samples;
 /// Every schedule of the core of group commit.

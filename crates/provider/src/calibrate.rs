@@ -93,6 +93,19 @@ impl Calibrator {
         Self::default()
     }
 
+    /// What the reports in a context of these steps teach, oldest first.
+    pub fn taught_by(steps: &[Step]) -> Self {
+        let mut calibrator = Self::new();
+        for (at, step) in steps.iter().enumerate() {
+            // One answer may be several entries, each with the same report.
+            let again = at.checked_sub(1).and_then(|before| steps[before].anchor) == step.anchor;
+            if let Some(anchor) = step.anchor.filter(|_| !again) {
+                calibrator.learn(&steps[..at], anchor.prompt);
+            }
+        }
+        calibrator
+    }
+
     /// Reported over estimated tokens, in thousandths; 1000 until something was learnt.
     pub fn factor(&self) -> u64 {
         let factor = (u128::from(self.reported) * 1_000).checked_div(u128::from(self.estimated));
@@ -219,6 +232,19 @@ mod tests {
         message.usage = Some(usage);
         message.stop = stop.map(str::to_owned);
         message
+    }
+
+    #[test]
+    fn the_reports_of_a_context_teach_what_they_would_have_one_by_one() {
+        let anchored = |prompt| Some(Anchor { prompt, output: 100 });
+        let plain = |tokens| Step { tokens, anchor: None };
+        let answer = |prompt| Step { tokens: 100, anchor: anchored(prompt) };
+        let all = [plain(1_000), answer(4_000), plain(200), answer(4_400), answer(4_400)];
+        let mut expected = Calibrator::new();
+        expected.learn(&all[..1], 4_000);
+        expected.learn(&all[..3], 4_400);
+        assert_eq!(Calibrator::taught_by(&all), expected);
+        assert_eq!((expected.overhead(), expected.factor()), (Some(3_000), 1_500));
     }
 
     #[test]
