@@ -6,6 +6,7 @@
 //!             +--> model <---+                   what a store should hold, worked out the slow way
 //!                    +--> compare                a store against the model
 //!   history                                       what many writers saw of one head
+//!   generations                                   a session compacted again and again while it goes on
 //!   command                                       the command line as a process
 //! ```
 #![allow(
@@ -27,6 +28,8 @@ pub mod command;
 pub mod compare;
 #[path = "kit/engines.rs"]
 pub mod engines;
+#[path = "kit/generations.rs"]
+pub mod generations;
 #[path = "kit/history.rs"]
 pub mod history;
 #[path = "kit/model.rs"]

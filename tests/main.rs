@@ -27,6 +27,8 @@ mod files;
 mod flaws;
 /// The ids of the format's document, by a script in another language.
 mod golden;
+/// Five compactions in a row.
+mod generations;
 /// Heads under many writers.
 mod heads;
 /// Random histories with compactions in them: coverage, closure and prefix at every step.

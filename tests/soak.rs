@@ -1,15 +1,23 @@
-//! `cargo run -p tests --release -- soak --minutes N`: crash campaigns on fresh seeds for as long as
-//! one likes. Prints counts, and the first seed that fails.
+//! What is run by hand.
+//!
+//! * `cargo run -p tests --release -- soak --minutes N`: crash campaigns on fresh seeds for as long as
+//!   one likes. Prints counts, and the first seed that fails.
+//! * `cargo run -p tests --release -- generations PATH [--generations N] [--window N]`: a session file of
+//!   any tool, compacted again and again while it goes on. Prints what the model still sees.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tests::campaign::{Counts, Failure, Plan, run};
 use tests::engines::Redb;
+use tests::generations::{self, Generation, of_file};
+use treering_policy::Preset;
 use treering_tree::Durability;
 
-const USAGE: &str = "usage: tests soak --minutes N [--from SEED]";
+const USAGE: &str = "usage: tests soak --minutes N [--from SEED]
+       tests generations PATH [--generations N] [--window N]";
 const FAILURES: [Failure; 4] = [Failure::None, Failure::Sync, Failure::Call, Failure::Full];
 /// Seeds of each failure between two lines of progress.
 const SEEDS_PER_LINE: u64 = 100;
@@ -20,13 +28,48 @@ fn main() -> ExitCode {
         let at = args.iter().position(|arg| arg == name)?;
         args.get(at + 1)?.parse::<u64>().ok()
     };
-    let soaks = args.first().is_some_and(|verb| verb == "soak");
-    let Some(minutes) = number("--minutes").filter(|_| soaks) else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
+    match args.first().map(String::as_str) {
+        Some("soak") if number("--minutes").is_some() => {
+            let limit = Duration::from_secs(60 * number("--minutes").unwrap_or(0));
+            soak(limit, number("--from").unwrap_or(1_000_000))
+        }
+        Some("generations") if args.len() > 1 => {
+            let count = usize::try_from(number("--generations").unwrap_or(5)).unwrap_or(5);
+            compact(Path::new(&args[1]), count.max(1), number("--window").unwrap_or(200_000))
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn compact(path: &Path, count: usize, window: u64) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+        let pieces = runtime.block_on(of_file(path))?;
+        let policy = Preset::Recommended.policy(window);
+        Ok(runtime.block_on(generations::run(&pieces, count, &policy)))
+    });
+    let done = match done {
+        Ok(done) => done,
+        Err(why) => {
+            eprintln!("{}: {why}", path.display());
+            return ExitCode::FAILURE;
+        }
     };
-    let limit = Duration::from_secs(60 * minutes);
-    soak(limit, number("--from").unwrap_or(1_000_000))
+    println!("generation  entries   before    after        asks       files  wrong  unaccounted");
+    for (at, done) in done.iter().enumerate() {
+        let Generation { appended, tokens: (before, after), asks, files, .. } = done;
+        let (wrong, lost) = (done.wrong_files, done.unaccounted);
+        println!(
+            "{:>10} {appended:>8} {before:>8} {after:>8} {asks:>11} {files:>11} {wrong:>6} {lost:>12}",
+            at + 1
+        );
+        let skipped = done.skipped.iter().map(|why| format!("skipped: {why}"));
+        skipped.chain(done.missing.iter().cloned()).for_each(|line| println!("    {line}"));
+    }
+    if done.iter().all(Generation::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn soak(limit: Duration, from: u64) -> ExitCode {
