@@ -1,7 +1,7 @@
 //! Power loss, failing syncs, calls and full disks on a simulated disk; and planted bugs, which the
 //! same campaign must find.
 
-use tests::campaign::{Counts, Engine, Failure, Plan, run};
+use tests::campaign::{Counts, Engine, Failure, Plan, at_every_call, run};
 use tests::engines::{Bug, Redb, Tiny};
 use treering_tree::Durability;
 
@@ -47,6 +47,30 @@ fn invariant_4_a_failed_call_and_power_loss_keep_what_was_acknowledged() {
 fn invariant_4_a_full_disk_and_power_loss_keep_what_was_acknowledged() {
     let counts = holds(&Redb::new(Durability::TwoPhase), Plan::new(Failure::Full), 0..100);
     assert!(counts.failures > 0, "the disk was never full");
+}
+
+/// Few enough that a merge begins and ends within the groups of one round.
+const MERGE_AFTER: usize = 32;
+
+#[test]
+fn invariant_4_power_loss_at_every_call_of_an_index_merge_keeps_what_was_acknowledged() {
+    let start = std::time::Instant::now();
+    let engine = Redb::new(Durability::TwoPhase).merging_after(MERGE_AFTER);
+    let plan = Plan { images: 4, groups: 12, ..Plan::new(Failure::None) };
+    let mut counts = Counts::default();
+    for seed in 0..2 {
+        counts.add(at_every_call(&engine, plan, seed, MERGE_AFTER - 4).unwrap());
+    }
+    println!("{counts:?} in {:?}", start.elapsed());
+    assert!(counts.crashes > 200, "{counts:?}");
+}
+
+#[test]
+fn invariant_4_failures_while_the_index_is_merged_keep_what_was_acknowledged() {
+    let engine = Redb::new(Durability::TwoPhase).merging_after(8);
+    for failure in [Failure::None, Failure::Sync, Failure::Call, Failure::Full] {
+        holds(&engine, Plan::new(failure), 0..40);
+    }
 }
 
 #[test]

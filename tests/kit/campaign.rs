@@ -109,6 +109,14 @@ enum Unlike {
     Wrong(String),
 }
 
+/// What a loss of power left.
+struct Lost {
+    /// One of the images, and the state it holds.
+    survivor: (Vec<u8>, Model),
+    /// Whether it was lost before the work was done.
+    died_by_itself: bool,
+}
+
 /// The state of a campaign.
 struct Campaign<'a, E> {
     engine: &'a E,
@@ -126,14 +134,7 @@ struct Campaign<'a, E> {
 /// # Errors
 /// What was found wrong, with the round.
 pub fn run<E: Engine>(engine: &E, plan: Plan, seed: u64) -> Result<Counts, String> {
-    let mut campaign = Campaign {
-        engine,
-        plan,
-        rng: Rng::new(seed),
-        counts: Counts::default(),
-        possible: vec![Model::default()],
-        acknowledged: false,
-    };
+    let mut campaign = Campaign::new(engine, plan, seed);
     let mut image = Vec::new();
     for round in 0..ROUNDS {
         let told = |why| format!("seed {seed}, round {round}, {plan:?}: {why}");
@@ -142,19 +143,91 @@ pub fn run<E: Engine>(engine: &E, plan: Plan, seed: u64) -> Result<Counts, Strin
     Ok(campaign.counts)
 }
 
-impl<E: Engine> Campaign<'_, E> {
-    /// Works on the image until the power is lost; answers the image to go on with.
+/// Fills a store with `entries`, then works on a copy of it again and again, and loses power at one
+/// mutating call after the other until the work is done before that.
+///
+/// # Errors
+/// What was found wrong, with the call.
+pub fn at_every_call<E: Engine>(
+    engine: &E,
+    plan: Plan,
+    seed: u64,
+    entries: usize,
+) -> Result<Counts, String> {
+    let mut first = Campaign::new(engine, plan, seed);
+    let image = first.fill(entries).map_err(|why| format!("seed {seed}, filling: {why}"))?;
+    let mut counts = Counts::default();
+    for call in 1.. {
+        let mut again = Campaign::new(engine, plan, seed ^ 1);
+        again.possible.clone_from(&first.possible);
+        again.acknowledged = true;
+        let faults = Faults {
+            crash_at: Some(call),
+            dying_write_lands: call.is_multiple_of(2),
+            ..Faults::default()
+        };
+        let told = |why| format!("seed {seed}, call {call}, {plan:?}: {why}");
+        let lost = again.lose_power(image.clone(), faults).map_err(told)?;
+        counts.add(again.counts);
+        if !lost.died_by_itself {
+            break;
+        }
+    }
+    Ok(counts)
+}
+
+impl<'a, E: Engine> Campaign<'a, E> {
+    fn new(engine: &'a E, plan: Plan, seed: u64) -> Self {
+        Self {
+            engine,
+            plan,
+            rng: Rng::new(seed),
+            counts: Counts::default(),
+            possible: vec![Model::default()],
+            acknowledged: false,
+        }
+    }
+
+    /// Works without a fault until there are so many entries; answers what a clean end leaves.
+    fn fill(&mut self, entries: usize) -> Result<Vec<u8>, String> {
+        let disk = SimDisk::new(Vec::new(), Faults::default());
+        let store = self.engine.open(&disk)?;
+        while self.possible[0].nodes.len() < entries {
+            self.work(&store, &disk)?;
+        }
+        drop(store);
+        Ok(disk.live())
+    }
+
+    /// One crash: answers the image to go on with.
     fn round(&mut self, image: Vec<u8>) -> Result<Vec<u8>, String> {
-        let disk = SimDisk::new(image, Faults::default());
-        disk.set_faults(self.faults());
+        let faults = self.faults();
+        let lost = self.lose_power(image, faults)?;
+        let (image, found) = lost.survivor;
+        self.acknowledged &= !image.is_empty();
+        self.possible = vec![found];
+        Ok(image)
+    }
+
+    /// Works on the image until the faults end it, or the work is done and the power is lost then.
+    fn lose_power(&mut self, image: Vec<u8>, faults: Faults) -> Result<Lost, String> {
+        let disk = SimDisk::new(image, faults);
         if let Ok(store) = self.engine.open(&disk) {
             self.work(&store, &disk)?;
+            let died_by_itself = disk.is_dead();
             disk.kill();
             drop(store);
-        } else if !disk.is_dead() && self.plan.failure == Failure::None {
+            return self.survive(&disk, died_by_itself);
+        }
+        if !disk.is_dead() && self.plan.failure == Failure::None {
             return Err("the store does not open though nothing failed".to_owned());
         }
         disk.kill();
+        self.survive(&disk, true)
+    }
+
+    /// Looks at what may be found on a disk after power was lost.
+    fn survive(&mut self, disk: &SimDisk, died_by_itself: bool) -> Result<Lost, String> {
         self.counts.crashes += 1;
         let mut survivor = None;
         for _ in 0..self.plan.images {
@@ -165,10 +238,7 @@ impl<E: Engine> Campaign<'_, E> {
                 survivor = Some(survives);
             }
         }
-        let (image, found) = survivor.unwrap_or_default();
-        self.acknowledged &= !image.is_empty();
-        self.possible = vec![found];
-        Ok(image)
+        Ok(Lost { survivor: survivor.unwrap_or_default(), died_by_itself })
     }
 
     fn faults(&mut self) -> Faults {

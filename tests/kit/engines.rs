@@ -26,13 +26,19 @@ const CACHE_BYTES: usize = 1 << 20;
 pub struct Redb {
     runtime: Runtime,
     durability: Durability,
+    merge_after: Option<usize>,
 }
 
 impl Redb {
     /// The engine with a durability.
     pub fn new(durability: Durability) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
-        Self { runtime: runtime.unwrap(), durability }
+        Self { runtime: runtime.unwrap(), durability, merge_after: None }
+    }
+
+    /// The same, with an index that is merged after so few entries.
+    pub fn merging_after(self, entries: usize) -> Self {
+        Self { merge_after: Some(entries), ..self }
     }
 }
 
@@ -47,10 +53,13 @@ impl Engine for Redb {
     type Store = Arc<RedbStore>;
 
     fn open(&self, disk: &SimDisk) -> Result<Arc<RedbStore>, String> {
-        let options = Options::new(Sources::fixed(1))
+        let mut options = Options::new(Sources::fixed(1))
             .durability(self.durability)
             .idle_checkpoint(None)
             .cache_bytes(CACHE_BYTES);
+        if let Some(entries) = self.merge_after {
+            options = options.merge_after(entries);
+        }
         let opened = RedbStore::with_backend(disk.factory(), options);
         opened.map(Arc::new).map_err(|error| error.to_string())
     }

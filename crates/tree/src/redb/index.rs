@@ -14,10 +14,10 @@ use super::tables::{IndexKey, ReadTables, WriteTables, id_hash, index_key, numbe
 use crate::error::Result;
 use crate::place::{Number, Place};
 
-/// Entries that gather before a generation is merged.
-const GENERATION_ENTRIES: usize = 16_384;
-/// Keys merged in one commit: bounds what an append may wait for the merge.
-const SLICE_KEYS: usize = 1_024;
+/// Entries that gather before a generation is merged, where nobody says otherwise.
+pub(super) const GENERATION_ENTRIES: usize = 16_384;
+/// The part of a generation that is merged in one commit: bounds what an append may wait for the merge.
+const SLICES: usize = 16;
 /// Keys merged for each entry that the same commit appends, so that a merge ends before the next
 /// generation is full.
 const KEYS_PER_ENTRY: usize = 4;
@@ -128,15 +128,20 @@ pub(super) struct Index {
 }
 
 /// The writer's place in the merging.
-#[derive(Default)]
 pub(super) struct Merging {
+    /// Entries that gather before a generation is merged.
+    after: usize,
     gathered: usize,
     merge: Option<Merge>,
 }
 
 impl Index {
     /// Reads back what was not merged: the entries from `indexed` on.
-    pub(super) fn recover(tables: &ReadTables, indexed: Number) -> Result<(Self, Merging), Fault> {
+    pub(super) fn recover(
+        tables: &ReadTables,
+        indexed: Number,
+        after: usize,
+    ) -> Result<(Self, Merging), Fault> {
         let live = Generation::default();
         let mut gathered = 0;
         tables.places.visit(indexed, |number, bytes| {
@@ -148,7 +153,7 @@ impl Index {
             Ok(true)
         })?;
         let view = View { generations: vec![Arc::new(live)] };
-        Ok((Self { view: RwLock::new(view) }, Merging { gathered, merge: None }))
+        Ok((Self { view: RwLock::new(view) }, Merging { after, gathered, merge: None }))
     }
 
     /// The generations, and what `snapshot` makes of the moment, taken together so that no merge falls
@@ -176,10 +181,11 @@ impl Index {
         entries: Number,
         appended: usize,
     ) -> Result<Option<Number>, Fault> {
-        if merging.merge.is_none() && merging.gathered >= GENERATION_ENTRIES {
+        if merging.merge.is_none() && merging.gathered >= merging.after {
             merging.merge = self.freeze(entries);
             merging.gathered = 0;
         }
+        let least = (merging.after / SLICES).max(1);
         let Some(merge) = &mut merging.merge else {
             return Ok(None);
         };
@@ -189,7 +195,7 @@ impl Index {
         };
         let keys = merge.generation.read(merge.which);
         let mut rest = keys.range((merge.after, Bound::Unbounded));
-        for key in rest.by_ref().take(SLICE_KEYS.max(appended.saturating_mul(KEYS_PER_ENTRY))) {
+        for key in rest.by_ref().take(least.max(appended.saturating_mul(KEYS_PER_ENTRY))) {
             table.insert(key.as_slice(), [].as_slice())?;
             merge.after = Bound::Excluded(*key);
         }
