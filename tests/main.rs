@@ -15,6 +15,8 @@ mod closure;
 mod coverage;
 /// Power loss and failing disks, simulated.
 mod crash;
+/// A disk that takes no more writes.
+mod degraded;
 /// The demo and the README's transcript of it.
 mod demo;
 /// What each durability mode promises after a crash.
@@ -25,10 +27,10 @@ mod errors;
 mod files;
 /// What existing tools get wrong in compaction.
 mod flaws;
-/// The ids of the format's document, by a script in another language.
-mod golden;
 /// Five compactions in a row.
 mod generations;
+/// The ids of the format's document, by a script in another language.
+mod golden;
 /// Heads under many writers.
 mod heads;
 /// Random histories with compactions in them: coverage, closure and prefix at every step.
@@ -39,12 +41,12 @@ mod interleave;
 mod kill;
 /// Random histories against the plain model.
 mod model;
+/// What is told when heads move: differences, branches that were left, compactions so far.
+mod moves;
 /// What stays the same at the beginning of a context.
 mod prefix;
 /// Damage to a closed file.
 mod rot;
-/// What is told when heads move: differences, branches that were left, compactions so far.
-mod moves;
 /// Real sessions of other tools through the command line.
 mod samples;
 /// Every schedule of the core of group commit.

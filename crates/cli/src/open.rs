@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etcetera::{BaseStrategy, choose_base_strategy};
-use treering_tree::{MasterKey, Options, RedbStore, Sources, Durability};
+use treering_tree::{Durability, MasterKey, Options, RedbStore, Sources};
 
 use crate::config;
 use crate::failure::{Failure, Group, Result};

@@ -6,9 +6,9 @@
 //! two compactions a later context begins with the earlier one, and no context ever holds a result
 //! without its call or a call without its result.
 
+use crate::entry::{Entry, Kind};
 use std::collections::HashMap;
 use std::sync::Arc;
-use crate::entry::{Entry, Kind};
 mod difference;
 pub use self::difference::{Change, Difference, Run};
 use crate::error::Result;

@@ -14,6 +14,7 @@ use super::Options;
 use super::ahead::Ahead;
 use super::fault::{STORE_FILE, guarded};
 use super::keyring::Keyring;
+use super::shelter::Shelter;
 use super::tables::{Counters, FORMAT, Identity, WriteTables};
 use crate::error::{Error, Result};
 use crate::sources::Sources;
@@ -62,6 +63,27 @@ pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<
             if is_new { fresh(database, options) } else { Ok(database) }
         }
     }
+}
+
+/// Opens the database there is for reading: what redb has to mend it mends in memory.
+pub(super) fn open_sheltered(
+    place: &Place,
+    options: &Options,
+    switch: &Switch,
+) -> Result<Database> {
+    let backend: Box<dyn StorageBackend> = match place {
+        Place::File(path) => {
+            let doing = |cause| storage(&format!("opening {}", path.display()), cause);
+            let file = File::open(path).map_err(doing)?;
+            Box::new(guarded(|| Ok(FileBackend::new(file)?))?)
+        }
+        Place::Memory => return Err(Error::NotFound { what: "store", name: "in memory".into() }),
+        Place::Custom(factory) => {
+            factory().map_err(|cause| storage("opening the backend", cause))?
+        }
+    };
+    let shelter = Shelter::new(backend).map_err(|cause| storage("reading the length", cause))?;
+    database(Box::new(shelter), options.cache_bytes, switch.clone())
 }
 
 fn exists(path: &Path) -> Result<bool> {

@@ -28,6 +28,7 @@ mod roll;
 mod salvage;
 mod scrub;
 mod sessions;
+mod shelter;
 mod shrink;
 mod snapshot;
 mod sync;
@@ -101,9 +102,9 @@ pub struct Options {
     cache_bytes: usize,
     entry_cache_bytes: u64,
     write_ahead: bool,
-    redact: Option<Arc<dyn Redact>>,
     encrypt: Option<Arc<dyn Encrypt>>,
     merge_after: usize,
+    redact: Option<Arc<dyn Redact>>,
 }
 
 impl Options {
@@ -117,9 +118,9 @@ impl Options {
             cache_bytes: 256 << 20,
             entry_cache_bytes: 64 << 20,
             write_ahead: cfg!(target_os = "linux"),
-            redact: None,
             encrypt: None,
             merge_after: index::GENERATION_ENTRIES,
+            redact: None,
         }
     }
 
@@ -175,7 +176,6 @@ impl Options {
         self.write_ahead = ahead;
         self
     }
-}
 
     /// Entries whose index keys gather in memory before they are merged into the file, a sixteenth in each
     /// commit: 16,384 by default. Fewer make every append dearer and opening a little faster; tests
@@ -185,6 +185,7 @@ impl Options {
         self.merge_after = entries.max(1);
         self
     }
+}
 
 /// An opened database and what belongs to it.
 struct Open {
@@ -207,6 +208,21 @@ impl Open {
     fn new(place: &file::Place, options: &Options) -> Result<(Self, Counters, Merging)> {
         let switch = file::Switch::default();
         let database = file::open(place, options, &switch)?;
+        Self::over(database, switch, options)
+    }
+
+    /// The same for reading only, on a disk that refuses writes.
+    fn sheltered(place: &file::Place, options: &Options) -> Result<Self> {
+        let switch = file::Switch::default();
+        let database = file::open_sheltered(place, options, &switch)?;
+        Ok(Self::over(database, switch, options)?.0)
+    }
+
+    fn over(
+        database: redb::Database,
+        switch: file::Switch,
+        options: &Options,
+    ) -> Result<(Self, Counters, Merging)> {
         let (identity, keyring, counters, (index, merging)) = guarded(|| {
             use redb::ReadableDatabase;
             let txn = database.begin_read()?;
@@ -303,9 +319,29 @@ impl Drop for Open {
 
 enum State {
     Open(Arc<Open>),
-    /// A commit failed and the store could not be opened again: why.
-    Degraded(String),
+    /// A commit failed and the store cannot be written to until another one goes through.
+    Degraded {
+        why: String,
+        /// What can be read meanwhile: the bytes as they are, never written to. It may show a change
+        /// whose outcome is unknown.
+        reads: Option<Arc<Open>>,
+    },
     Closed,
+}
+
+impl State {
+    fn degraded(why: &Error) -> Self {
+        Self::Degraded { why: why.to_string(), reads: None }
+    }
+
+    /// The handle it holds.
+    fn into_handle(self) -> Option<Arc<Open>> {
+        match self {
+            Self::Open(open) => Some(open),
+            Self::Degraded { reads, .. } => reads,
+            Self::Closed => None,
+        }
+    }
 }
 
 /// What the handle and the writer thread share.
@@ -317,13 +353,25 @@ struct Shared {
 }
 
 impl Shared {
+    /// What can be written to.
     fn open(&self) -> Result<Arc<Open>> {
-        let closed = |detail: String| Error::Storage { detail, source: None };
         match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
             State::Open(open) => Ok(Arc::clone(open)),
-            State::Degraded(why) => Err(closed(format!("the store is degraded: {why}"))),
-            State::Closed => Err(closed("the store is closed".to_owned())),
+            State::Degraded { why, .. } => {
+                let detail = format!("the store is degraded: {why}");
+                Err(Error::Storage { detail, source: None })
+            }
+            State::Closed => Err(gone()),
         }
+    }
+
+    /// What can be read: also while nothing can be written.
+    fn readable(&self) -> Result<Arc<Open>> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Degraded { reads: Some(open), .. } => return Ok(Arc::clone(open)),
+            _ => {}
+        }
+        self.open()
     }
 }
 
@@ -443,7 +491,7 @@ impl RedbStore {
     }
 
     fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T, fault::Fault>) -> Result<T> {
-        let open = self.shared.open()?;
+        let open = self.shared.readable()?;
         open.guarded(|| read(&*open.snapshot()?))
     }
 }
@@ -557,7 +605,7 @@ impl Store for RedbStore {
     }
 
     async fn verify(&self) -> Result<Report> {
-        let open = self.shared.open()?;
+        let open = self.shared.readable()?;
         // What is on the disk counts, not what was read from it before.
         open.guarded(|| check::verify(&Snapshot::take(&open, Arc::new(Caches::new(0)))?))
     }

@@ -44,7 +44,7 @@ impl RedbStore {
     /// `Storage`; damage is a problem in the report.
     pub async fn scrub(&self, entries: usize) -> Result<ScrubReport> {
         let now = self.shared.options.sources.now_ms();
-        let open = self.shared.open()?;
+        let open = self.shared.readable()?;
         let (report, scrubbed) = open.guarded(|| {
             let snapshot = Snapshot::take(&open, Arc::new(Caches::new(0)))?;
             let before = snapshot.tables.scrubbed()?.unwrap_or_default();

@@ -80,6 +80,10 @@ impl Writer {
                 Request::Scrubbed(scrubbed, answer) => scrubs.push((scrubbed, answer)),
             }
         }
+        if let Err(degraded) = self.shared.open() {
+            // The disk may take writes again.
+            self.reopen(&degraded);
+        }
         let shared = Arc::clone(&self.shared);
         group::serve(self, &shared.queue, &changes, callers);
         for (scrubbed, caller) in scrubs {
@@ -199,26 +203,24 @@ impl Writer {
         }
     }
 
-    /// Closes the handle that failed and opens the store again; stays degraded where that fails.
+    /// Closes the handle that failed and opens the store again; where that fails it stays degraded, and
+    /// reads go on where at least reading works.
     fn reopen(&mut self, cause: &Error) {
         if is_damage(cause) {
             // Opening it again would not mend it, and what is undamaged can still be read.
             self.dirty = false;
             return;
         }
-        let failed = self.shared.set(State::Degraded(cause.to_string()));
-        if let State::Open(open) = failed {
-            let mut open = Some(open);
-            for _ in 0..LET_GO_TRIES {
-                match open.take().map(Arc::try_unwrap) {
-                    Some(Err(held)) => open = Some(held),
-                    _ => break,
-                }
-                std::thread::sleep(LET_GO_WAIT);
+        let mut open = self.shared.set(State::degraded(cause)).into_handle();
+        for _ in 0..LET_GO_TRIES {
+            match open.take().map(Arc::try_unwrap) {
+                Some(Err(held)) => open = Some(held),
+                _ => break,
             }
-            if open.is_some() {
-                return;
-            }
+            std::thread::sleep(LET_GO_WAIT);
+        }
+        if open.is_some() {
+            return;
         }
         let reopened = Open::new(&self.shared.place, &self.shared.options).and_then(|opened| {
             let (open, counters, merging) = opened;
@@ -239,8 +241,10 @@ impl Writer {
                 self.shared.set(State::Open(Arc::new(open)));
             }
             Err(error) => {
-                tracing::error!(kind = ?error.kind(), "the store stays closed");
-                self.shared.set(State::Degraded(error.to_string()));
+                let reads = Open::sheltered(&self.shared.place, &self.shared.options);
+                let (kind, reads) = (error.kind(), reads.ok().map(Arc::new));
+                tracing::error!(?kind, reads = reads.is_some(), "the store takes no writes");
+                self.shared.set(State::Degraded { why: error.to_string(), reads });
             }
         }
     }
@@ -262,7 +266,9 @@ impl Committer<Box<Prepared>, Result<Committed>> for Writer {
 
     fn recover(&mut self, failure: Error) -> Box<dyn Fn() -> Result<Committed>> {
         tracing::error!(kind = ?failure.kind(), "commit failed");
-        self.reopen(&failure);
+        if self.shared.open().is_ok() {
+            self.reopen(&failure);
+        }
         Box::new(move || Err(unknown_outcome(&failure)))
     }
 }
