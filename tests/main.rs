@@ -47,6 +47,12 @@ mod moves;
 mod prefix;
 /// Damage to a closed file.
 mod rot;
+/// Retention.
+mod prune;
+/// A file that is made anew, killed.
+mod remake;
+/// What is told when heads move: differences, branches that were left, compactions so far.
+mod moves;
 /// Real sessions of other tools through the command line.
 mod samples;
 /// Every schedule of the core of group commit.

@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use crate::config::{EVERYWHERE, Flags};
 use crate::verbs::{
     append, branches, compact, compact_store, completions, config, context, demo, doctor, erase,
-    export, fork, import, label, log, man, pin, policy, recall, recover, rewind, scrub, sessions,
-    show, stats, switch, tree, undo, verify,
+    export, fork, import, label, log, man, pin, policy, prune, recall, recover, rewind, scrub,
+    sessions, show, stats, switch, tree, undo, verify,
 };
 
 /// An append-only store for agent sessions: every branch, every rewind, the context at each head.
@@ -82,6 +82,8 @@ pub(crate) enum Verb {
     Undo(undo::Args),
     /// Take the bodies of entries away for good; ids and ancestry stay
     Erase(erase::Args),
+    /// Erase what sessions hold that did not change for long
+    Prune(prune::Args),
     /// Recompute everything that can be recomputed and report every contradiction
     Verify(verify::Args),
     /// Check the next share of the store from the disk; call it now and then

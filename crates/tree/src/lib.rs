@@ -59,6 +59,7 @@ mod place;
 pub mod redact;
 #[cfg(feature = "redb")]
 mod redb;
+mod retention;
 mod session;
 mod sources;
 mod store;
@@ -83,6 +84,7 @@ pub use redb::{
     BackendError, BackendFactory, Durability, Options, RecoverReport, RecoveredSession, RedbStore,
     RewriteReport, ScrubReport, StorageBackend,
 };
+pub use retention::{Pruned, Retention, prune};
 pub use session::{Replay, Session};
 pub use sources::Sources;
 pub use store::{

@@ -21,6 +21,7 @@ pub(crate) mod moved;
 pub(crate) mod pin;
 pub(crate) mod policy;
 pub(crate) mod providers;
+pub(crate) mod prune;
 pub(crate) mod recall;
 pub(crate) mod recover;
 pub(crate) mod rewind;
@@ -62,6 +63,7 @@ pub(crate) async fn run(app: &mut App, verb: Verb) -> Result<()> {
         Verb::Label(args) => label::run(app, &args).await,
         Verb::Pin(args) => pin::run(app, &args, Kind::Pin).await,
         Verb::Unpin(args) => pin::run(app, &args, Kind::Unpin).await,
+        Verb::Prune(args) => prune::run(app, args).await,
         Verb::Erase(args) => erase::run(app, args).await,
         Verb::Undo(args) => undo::run(app, &args).await,
         Verb::Verify(args) => verify::run(app, &args).await,
