@@ -51,8 +51,8 @@ mod rot;
 mod prune;
 /// A file that is made anew, killed.
 mod remake;
-/// What is told when heads move: differences, branches that were left, compactions so far.
-mod moves;
+/// Damage to a closed file.
+mod rot;
 /// Real sessions of other tools through the command line.
 mod samples;
 /// Every schedule of the core of group commit.
