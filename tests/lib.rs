@@ -36,6 +36,8 @@ pub mod history;
 pub mod model;
 #[path = "kit/model_context.rs"]
 pub mod model_context;
+#[path = "kit/model_erase.rs"]
+pub mod model_erase;
 #[path = "kit/rng.rs"]
 pub mod rng;
 #[path = "kit/sim_disk.rs"]

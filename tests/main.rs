@@ -45,8 +45,6 @@ mod model;
 mod moves;
 /// What stays the same at the beginning of a context.
 mod prefix;
-/// Damage to a closed file.
-mod rot;
 /// Retention.
 mod prune;
 /// A file that is made anew, killed.

@@ -9,9 +9,11 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use tests::compare;
 use tests::model::{Model, Node};
 use tests::model_context::Shown;
+use tests::model_erase::SEED;
 use tests::sim_disk::{Faults, SimDisk};
 use tests::world::Request;
 use tokio::runtime::Runtime;
+use treering_interchange::{BundleOptions, export_bundle, import_bundle};
 use treering_tree::context::Form;
 use treering_tree::{ErrorKind, Id, Kind, Options, RedbStore, Sources, Store};
 
@@ -20,6 +22,9 @@ use treering_tree::{ErrorKind, Id, Kind, Options, RedbStore, Sources, Store};
 enum Step {
     Ask(Request, Result<Vec<Id>, ErrorKind>),
     Reopen,
+    Scrub,
+    /// Every session as a bundle into another store.
+    Carry,
 }
 
 /// The model, and the step that led to it.
@@ -45,12 +50,15 @@ impl ReferenceStateMachine for Histories {
     }
 
     fn apply(mut state: Expected, seed: &u64) -> Expected {
-        state.step = Some(if seed.is_multiple_of(40) {
-            Step::Reopen
-        } else {
-            let request = Request::random(&state.model, *seed);
-            let outcome = request.on_model(&mut state.model);
-            Step::Ask(request, outcome)
+        state.step = Some(match seed % 40 {
+            0 => Step::Reopen,
+            1 => Step::Scrub,
+            2 => Step::Carry,
+            _ => {
+                let request = Request::random(&state.model, *seed);
+                let outcome = request.on_model(&mut state.model);
+                Step::Ask(request, outcome)
+            }
         });
         state
     }
@@ -60,25 +68,59 @@ impl ReferenceStateMachine for Histories {
 struct Subject {
     runtime: Runtime,
     disk: SimDisk,
-    store: Option<Arc<dyn Store>>,
+    store: Option<Arc<RedbStore>>,
     /// Head and context of each session before the last step.
     before: Vec<(String, Option<Id>, Vec<Shown>)>,
 }
 
-fn open(disk: &SimDisk) -> Arc<dyn Store> {
-    let options = Options::new(Sources::fixed(1)).idle_checkpoint(None);
+fn open(disk: &SimDisk) -> Arc<RedbStore> {
+    let options = Options::new(Sources::fixed(SEED)).idle_checkpoint(None);
     Arc::new(RedbStore::with_backend(disk.factory(), options).unwrap())
 }
 
 impl Subject {
-    fn store(&self) -> &Arc<dyn Store> {
-        self.store.as_ref().unwrap()
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(self.store.as_ref().unwrap()) as Arc<dyn Store>
+    }
+
+    /// Reads a part of the store back from the disk.
+    fn scrub(&self, entries: usize) {
+        let scrubbing = self.store.as_ref().unwrap().scrub(entries);
+        assert_eq!(self.runtime.block_on(scrubbing).unwrap().problems, []);
+    }
+
+    /// Carries every session into another store, where each must come to the same. What was erased has
+    /// no body to carry, and is refused by name.
+    fn carry(&self, model: &Model) {
+        let options = Options::new(Sources::fixed(7)).idle_checkpoint(None);
+        let other: Arc<dyn Store> = Arc::new(RedbStore::in_memory(options).unwrap());
+        let mut carried = model.clone();
+        self.runtime.block_on(async {
+            for name in model.lines.keys() {
+                let mut bundle = Vec::new();
+                match export_bundle(&*self.store(), name, &mut bundle).await {
+                    Err(error) => {
+                        assert!(!model.erased.is_empty(), "{name}: {error}");
+                        carried.lines.remove(name);
+                    }
+                    Ok(_) => {
+                        let options = BundleOptions::default();
+                        import_bundle(&*other, &mut &bundle[..], options).await.unwrap();
+                        let again =
+                            import_bundle(&*other, &mut &bundle[..], options).await.unwrap();
+                        assert_eq!(again.added, 0, "{name}");
+                    }
+                }
+            }
+            assert_eq!(compare::heads(&other, &carried).await.unwrap(), None);
+            assert_eq!(other.verify().await.unwrap().problems, []);
+        });
     }
 
     fn whole(&self, model: &Model) {
         let store = self.store();
         self.runtime.block_on(async {
-            assert_eq!(compare::stored(&**store, model).await.unwrap(), None);
+            assert_eq!(compare::stored(&*store, model).await.unwrap(), None);
             assert_eq!(store.verify().await.unwrap().problems, []);
         });
     }
@@ -147,8 +189,10 @@ impl StateMachineTest for AgainstTheModel {
                 subject.store = Some(open(&subject.disk));
                 subject.whole(&expected.model);
             }
+            Step::Scrub => subject.scrub(usize::try_from(seed % 7).unwrap() + 1),
+            Step::Carry => subject.carry(&expected.model),
             Step::Ask(request, outcome) => {
-                let done = subject.runtime.block_on(request.on_store(subject.store()));
+                let done = subject.runtime.block_on(request.on_store(&subject.store()));
                 let kinds = done.as_ref().map_err(treering_tree::Error::kind);
                 match (&kinds, outcome) {
                     (Ok(ids), Ok(expected)) if *ids == expected => {}
@@ -162,7 +206,7 @@ impl StateMachineTest for AgainstTheModel {
     }
 
     fn check_invariants(subject: &Subject, expected: &Expected) {
-        let unlike = subject.runtime.block_on(compare::heads(subject.store(), &expected.model));
+        let unlike = subject.runtime.block_on(compare::heads(&subject.store(), &expected.model));
         assert_eq!(unlike.unwrap(), None, "after {:?}", expected.step);
     }
 

@@ -43,6 +43,10 @@ pub async fn stored(store: &dyn Store, model: &Model) -> treering_tree::Result<D
         return Ok(Some(unlike));
     }
     let same = |(stored, node): (&Stored, &std::sync::Arc<super::model::Node>)| {
+        if model.erased.contains(&node.entry.id()) {
+            let (found, expected) = (stored.entry.envelope(), node.entry.envelope());
+            return stored.entry.body().is_none() && found == expected;
+        }
         *stored.entry == node.entry
     };
     if !entries.iter().zip(&model.nodes).all(same) {

@@ -2,7 +2,7 @@
 //! and changes with the engine, and none of its code; every answer is worked out the slow way. What a
 //! model is given at a head is in [`model_context`](super::model_context).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::model_context::{Calls, kind, newest_cut, position};
@@ -59,6 +59,8 @@ pub struct Model {
     pub lines: BTreeMap<String, Line>,
     /// What was done.
     pub journal: Vec<Arc<Row>>,
+    /// Entries whose bodies are gone.
+    pub erased: BTreeSet<Id>,
     by_id: BTreeMap<Id, usize>,
 }
 
@@ -209,6 +211,11 @@ impl Model {
         &self.nodes[self.by_id[id]]
     }
 
+    /// The entry of an id, with the body it came with.
+    pub fn entry(&self, id: &Id) -> Option<&Entry> {
+        self.by_id.get(id).map(|at| &self.nodes[*at].entry)
+    }
+
     /// Appends the drafts that are not there yet; answers all ids, and how many were new.
     fn append(&mut self, change: &Change, line: &Line) -> Result<(Vec<Id>, usize), ErrorKind> {
         let branch =
@@ -251,7 +258,9 @@ impl Model {
         wanted.at_ms = node.entry.envelope().at_ms;
         let moved_on = draft.parent == Parent::Previous && node.session == session;
         wanted.parent = if moved_on { node.entry.envelope().parent } else { above };
-        let same = wanted == *node.entry.envelope() && Some(draft.body()) == node.entry.body();
+        let alike = Some(draft.body()) == node.entry.body();
+        let is_erased = self.erased.contains(&node.entry.id());
+        let same = wanted == *node.entry.envelope() && (alike || is_erased);
         same.then_some(Some(node.entry.id())).ok_or(ErrorKind::Conflict)
     }
 

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use treering_tree::{
-    Body, Change, Content, Draft, Envelope, ErrorKind, Expect, Id, Kind, Label, Move, Nonce,
-    Presence, Reason, Result, Session, Sources, Store, To,
+    Body, Change, Content, Draft, Envelope, Erasure, ErrorKind, Expect, Id, Kind, Label, Move,
+    Nonce, Presence, Reason, Result, Session, Sources, Store, To, Tombstone,
 };
 
 use super::model::Model;
@@ -31,6 +31,7 @@ pub enum Request {
     ForkSession { session: String, name: String, at: Id },
     Switch { session: String, branch: String },
     Undo { session: String },
+    Erase { session: String, entries: Vec<Id> },
 }
 
 impl Request {
@@ -60,6 +61,10 @@ impl Request {
                 Self::ForkSession { session, name, at }
             }
             19 => Self::Undo { session },
+            14 if known && rng.chance(30) => {
+                let entries = (0..=rng.below(3)).map(|_| some_id(model, &session, rng)).collect();
+                Self::Erase { session, entries }
+            }
             15 if !model.nodes.is_empty() => retry(model, session, rng),
             _ => {
                 let expect = expectation(model, &session, rng);
@@ -69,7 +74,7 @@ impl Request {
         }
     }
 
-    /// The change it comes to; an undo is none before the journal is read.
+    /// The change it comes to. An undo is none before the journal is read, an erasure takes its own way.
     pub fn change(&self) -> Option<Change> {
         let base = |session: &String, presence, reason, moves| Change {
             presence,
@@ -104,7 +109,7 @@ impl Request {
                 let switch = base(session, Presence::Existing, Reason::Switch, Vec::new());
                 Change { activate, ..switch }
             }
-            Self::Undo { .. } => return None,
+            Self::Undo { .. } | Self::Erase { .. } => return None,
         })
     }
 
@@ -118,8 +123,9 @@ impl Request {
         }
         match (self, self.change()) {
             (Self::Undo { session }, _) => model.undo(session).map(|()| Vec::new()),
+            (Self::Erase { session, entries }, _) => model.erase(session, entries, &tombstone()),
             (_, Some(change)) => model.commit(&change),
-            (_, None) => unreachable!("only an undo is no change"),
+            (_, None) => unreachable!("all others are changes"),
         }
     }
 
@@ -142,9 +148,20 @@ impl Request {
             }
             Self::Switch { session: name, branch } => session(name).switch(branch).await?,
             Self::Undo { session: name } => session(name).undo().await?,
+            Self::Erase { session, entries } => {
+                let Tombstone { by, at_ms, reason } = tombstone();
+                let (session, entries) = (session.clone(), entries.clone());
+                let erasure = Erasure { session, entries, by, reason, at_ms };
+                return store.erase(erasure).await.map(|erased| erased.tombstones);
+            }
         };
         Ok(done.ids)
     }
+}
+
+/// What every erasure says.
+fn tombstone() -> Tombstone {
+    Tombstone { by: "the test".to_owned(), at_ms: 0, reason: "a rule".to_owned() }
 }
 
 /// An entry of the session's path, of anywhere, or of nowhere.
@@ -175,7 +192,7 @@ fn retry(model: &Model, session: String, rng: &mut Rng) -> Request {
     let draft = |node: &Arc<super::model::Node>| {
         let envelope = node.entry.envelope().clone();
         let Content::Whole(whole) = node.entry.content() else {
-            unreachable!("the model erases nothing")
+            unreachable!("the model remembers every body")
         };
         let (parent, has_alias) = (envelope.parent, envelope.alias.is_some());
         let tokens = u32::try_from(node.tokens).unwrap();
