@@ -98,6 +98,11 @@ impl Subject {
         let mut carried = model.clone();
         self.runtime.block_on(async {
             for name in model.lines.keys() {
+                // A bundle holds branches that are bound to an entry.
+                if model.head(name).is_none() {
+                    carried.lines.remove(name);
+                    continue;
+                }
                 if let Err(refused) = carry(&*self.store(), name, &*other).await {
                     match refused {
                         ErrorKind::Invalid => assert!(!model.erased.is_empty(), "{name}"),

@@ -129,9 +129,9 @@ fn invariant_11_a_rewriting_that_is_killed_leaves_the_old_store_or_the_new_one()
         );
         let after = std::fs::metadata(&path).unwrap().len();
         if before == after {
-            old += 1
+            old += 1;
         } else {
-            new += 1
+            new += 1;
         }
         runtime.block_on(holds(&path, &ids, secret));
     }

@@ -37,6 +37,7 @@ impl Redb {
     }
 
     /// The same, with an index that is merged after so few entries.
+    #[must_use]
     pub fn merging_after(self, entries: usize) -> Self {
         Self { merge_after: Some(entries), ..self }
     }

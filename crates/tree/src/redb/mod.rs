@@ -367,10 +367,11 @@ impl Shared {
 
     /// What can be read: also while nothing can be written.
     fn readable(&self) -> Result<Arc<Open>> {
-        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
-            State::Degraded { reads: Some(open), .. } => return Ok(Arc::clone(open)),
-            _ => {}
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        if let State::Degraded { reads: Some(open), .. } = &*state {
+            return Ok(Arc::clone(open));
         }
+        drop(state);
         self.open()
     }
 }
