@@ -31,12 +31,12 @@ struct Object<'a> {
     #[serde(flatten)]
     stats: Stats,
     #[serde(skip_serializing_if = "Option::is_none")]
-    session: Option<Branch<'a>>,
+    session: Option<Known<'a>>,
 }
 
 /// What is known of the active branch of a session.
 #[derive(Serialize)]
-struct Branch<'a> {
+struct Known<'a> {
     name: &'a str,
     branch: String,
     context: Context,
@@ -97,9 +97,9 @@ fn branch<'a>(
     session: &'a Session,
     status: &'a Status,
     (tokens, calibrator, size): &(u64, Calibrator, Size),
-) -> Branch<'a> {
+) -> Known<'a> {
     let Status { lease, breaker } = status;
-    Branch {
+    Known {
         name: session.name(),
         branch: lease.branch.clone(),
         context: Context {
@@ -134,7 +134,7 @@ fn print(out: &mut Out, object: &Object<'_>) -> Result<()> {
     object.session.as_ref().map_or(Ok(()), |branch| print_branch(out, branch))
 }
 
-fn print_branch(out: &mut Out, branch: &Branch<'_>) -> Result<()> {
+fn print_branch(out: &mut Out, branch: &Known<'_>) -> Result<()> {
     let name = format!("{}/{}", branch.name, branch.branch);
     out.line(out.paint(&out.clipped(&name, out.width()), style::BRANCH))?;
     let Context { counted_tokens, calibrated_tokens, reported_tokens, factor, overhead_tokens } =
