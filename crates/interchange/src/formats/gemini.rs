@@ -216,7 +216,7 @@ fn call(call: &Value) -> Vec<Part> {
 fn usage(value: &Value) -> Option<Usage> {
     value.as_object()?;
     let cached = value.count("cached");
-    let output = value.count("output") + value.count("thoughts");
+    let output = value.count("output").saturating_add(value.count("thoughts"));
     let input = value.count("input").saturating_sub(cached);
     Some(Usage { input, cached, created: 0, output })
 }

@@ -116,7 +116,8 @@ fn said(line: &Value, kind: Kind) -> Option<Message> {
 fn usage(value: &Value) -> Option<Usage> {
     value.as_object()?;
     let cached = value.count("cachedContentTokenCount");
-    let output = value.count("candidatesTokenCount") + value.count("thoughtsTokenCount");
+    let thoughts = value.count("thoughtsTokenCount");
+    let output = value.count("candidatesTokenCount").saturating_add(thoughts);
     let input = value.count("promptTokenCount").saturating_sub(cached);
     Some(Usage { input, cached, created: 0, output })
 }

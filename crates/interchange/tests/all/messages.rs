@@ -60,3 +60,15 @@ fn tool_results_hold_their_text_media_and_outcome() {
         assert_eq!(said.parts[1], Part::Media { mime: "image/png".into(), data: "AA==".into() });
     }
 }
+
+#[test]
+fn the_largest_numbers_that_can_be_reported_are_read() {
+    let gemini = r#"{"id":"1","type":"gemini","content":"a",
+        "tokens":{"output":18446744073709551615,"thoughts":18446744073709551615}}"#;
+    let qwen = r#"{"type":"assistant","uuid":"1","message":{"parts":[{"text":"a"}]},
+        "usageMetadata":{"candidatesTokenCount":18446744073709551615,"thoughtsTokenCount":1}}"#;
+    for (format, line) in [("gemini/1", gemini), ("qwen-code/1", qwen)] {
+        let said = message(Kind::Assistant, &Body::new(format, line));
+        assert_eq!(said.usage.map(|usage| usage.output), Some(u64::MAX), "{format}");
+    }
+}
