@@ -164,7 +164,10 @@ async fn examine(group: &Group, store: &dyn Store, load: Options<'_>) -> Result<
             for report in reports {
                 diagnosis.take(report);
             }
-            diagnosis.look(store).await?;
+            // An empty file makes no session to look at.
+            if diagnosis.entries > 0 {
+                diagnosis.look(store).await?;
+            }
         }
         Err(error) => {
             let file = diagnosis.files.first().cloned().unwrap_or_default();

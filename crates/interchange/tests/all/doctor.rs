@@ -179,3 +179,11 @@ fn a_tools_way_of_loading_walks_from_the_last_record_to_its_root() {
     let none = Sessions::find(Vec::new(), None).unwrap();
     assert!(none.is_empty() && none.read_as_its_tool(0).unwrap() == 0);
 }
+
+#[test]
+fn an_empty_file_is_sound() {
+    let input = Input::Bytes { name: "s.jsonl".into(), bytes: Vec::new() };
+    let options = DoctorOptions { format: Some("pi"), ..options() };
+    let found = block_on(doctor(vec![input], options)).unwrap();
+    assert!(found[0].is_sound() && found[0].entries == 0, "{found:?}");
+}
