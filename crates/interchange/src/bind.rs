@@ -10,6 +10,7 @@ use crate::branches::Plan;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::loom::Loom;
+use crate::names::fitting;
 use crate::report::{RepairKind, SessionReport};
 use crate::stored::Survey;
 
@@ -55,7 +56,7 @@ pub(crate) async fn bind(
             Some(from) if nodes.contains(&from) => moves.push(move_to(name, Some(from), to)),
             // The file was rewritten: what it held before keeps a branch.
             Some(from) if survey.records.contains(&from) => {
-                let kept = (1_u64..).map(|number| format!("{name}-replaced-{number}"));
+                let kept = (1_u64..).map(|number| fitting(format!("{name}-replaced-{number}")));
                 let kept = kept.into_iter().find(|kept| !there.contains_key(kept));
                 moves.extend(kept.map(|kept| move_to(&kept, None, from)));
                 moves.push(move_to(name, Some(from), to));

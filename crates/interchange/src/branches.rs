@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use crate::limits;
 use crate::loom::{Loom, Node};
+use crate::names::Names;
 
 /// What the branches of a file are called by.
 pub(crate) struct FileBranches {
@@ -21,12 +22,12 @@ pub(crate) struct Plan {
     pub(crate) left_off: u64,
 }
 
-/// One branch for the current conversation of each file, and one for every other leaf.
-pub(crate) fn plan(loom: &Loom, files: &[FileBranches], main: &str) -> Plan {
+/// One branch for the current conversation of each file, and one for every other leaf. `names` are
+/// those of the files already.
+pub(crate) fn plan(loom: &Loom, files: &[FileBranches], mut names: Names, main: &str) -> Plan {
     let mut heads: Vec<(String, Node)> =
         files.iter().filter_map(|file| Some((file.name.clone(), file.current?))).collect();
     let current = current_paths(loom, files);
-    let mut taken: HashSet<String> = heads.iter().map(|(name, _)| name.clone()).collect();
     // The first node of the run of eldest children that a node belongs to.
     let mut tops: Vec<Node> = Vec::new();
     let mut has_eldest: HashSet<Node> = HashSet::new();
@@ -60,8 +61,7 @@ pub(crate) fn plan(loom: &Loom, files: &[FileBranches], main: &str) -> Plan {
             Some(file) if file.name != main => format!("{}/{what}-{line}", file.name),
             _ => format!("{what}-{line}"),
         };
-        heads.push((free(&taken, base), strand.node));
-        taken.extend(heads.last().map(|(name, _)| name.clone()));
+        heads.push((names.take(base), strand.node));
     }
     Plan { heads, leaves, left_off }
 }
@@ -76,13 +76,4 @@ fn current_paths(loom: &Loom, files: &[FileBranches]) -> Vec<bool> {
         }
     }
     current
-}
-
-/// The name, or with a number where two records of one line begin branches.
-fn free(taken: &HashSet<String>, base: String) -> String {
-    if !taken.contains(&base) {
-        return base;
-    }
-    let numbered = (2_u64..).map(|number| format!("{base}.{number}"));
-    numbered.into_iter().find(|name| !taken.contains(name)).unwrap_or(base)
 }

@@ -17,6 +17,7 @@ use crate::limits;
 use crate::lines::Lines;
 use crate::source::Content;
 pub(crate) use crate::source::SourceFile;
+use crate::names::Names;
 use crate::split::{is_json, split};
 
 /// Something to load.
@@ -101,6 +102,11 @@ fn group(files: Vec<SourceFile>) -> Vec<Group> {
     }
     for group in &mut groups {
         group.files.sort_by_key(|file| (file.found.part != MAIN_PART, file.found.part.clone()));
+        // Files from two folders that claim one place are two files.
+        let mut names = Names::default();
+        for file in &mut group.files {
+            file.found.part = names.take(std::mem::take(&mut file.found.part));
+        }
     }
     groups
 }

@@ -56,6 +56,7 @@ mod load;
 mod loading;
 mod loom;
 mod message;
+mod names;
 mod render;
 mod report;
 mod rescue;

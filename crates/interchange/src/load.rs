@@ -10,6 +10,7 @@ use crate::files::{Group, Input};
 use crate::formats::MAIN_PART;
 use crate::limits;
 use crate::loading::Loading;
+use crate::names::fitting;
 use crate::report::{Progress, SessionReport};
 use crate::sessions::Sessions;
 use crate::stored::{Pieces, Survey};
@@ -80,7 +81,7 @@ async fn place_of(store: &dyn Store, group: &Group) -> Result<(String, Survey)> 
     for number in 1..=limits::NAMESAKES {
         let session = match number {
             1 => group.session.clone(),
-            _ => format!("{}~{number}", group.session),
+            _ => fitting(format!("{}~{number}", group.session)),
         };
         let survey = Survey::of(store, &session).await?;
         if begins_alike(store, &session, &survey, group).await? {

@@ -1,7 +1,7 @@
 //! Takes the files of one session through: records into entries, entries into changes, and at the
 //! end the branches.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
 use treering_tree::limits::check_name;
@@ -19,6 +19,7 @@ use crate::frame::{Frame, Role};
 use crate::limits;
 use crate::lines::Lines;
 use crate::loom::{At, Key, Loom, Repairs};
+use crate::names::Names;
 use crate::report::{RepairKind, SessionReport, quoted};
 use crate::stored::{Newest, Pieces, Source, Survey};
 use crate::understand::{Piece, understand, understand_piece};
@@ -34,6 +35,8 @@ pub(crate) struct Loading<'a> {
     report: SessionReport,
     /// Aliases with a number behind them.
     numbered: HashSet<Key>,
+    /// The last number behind an id; those before it are all taken.
+    numbers: HashMap<Key, u32>,
     /// Entries that are not records of a file.
     sources: u64,
     /// Whether the tool may still be writing: what it has begun waits until it is whole.
@@ -81,6 +84,7 @@ impl<'a> Loading<'a> {
             loom: Loom::default(),
             report: SessionReport { session: session.to_owned(), ..SessionReport::default() },
             numbered: HashSet::new(),
+            numbers: HashMap::new(),
             sources: 0,
             live: false,
         }
@@ -95,6 +99,7 @@ impl<'a> Loading<'a> {
         self.report.format = files.first().map_or("", |file| file.format.name()).to_owned();
         let mut asides: Asides = Vec::new();
         let mut currents = Vec::new();
+        let mut names = Names::default();
         let mut done = bytes_before;
         for (file, index) in files.iter().zip(0..) {
             let passage = self.pass(file, index, done).await?;
@@ -103,8 +108,10 @@ impl<'a> Loading<'a> {
                 Current::LastRecord => self.loom.last(index),
                 Current::LastLeaf => self.loom.last_leaf(index),
             };
-            currents.push(FileBranches { name: branch_name(&file.found.part), current });
-            asides.push((aside_name(&file.found.part), passage.aside.map(|aside| aside.id)));
+            let name = names.take(branch_name(&file.found.part));
+            currents.push(FileBranches { name, current });
+            let aside = names.take(aside_name(&file.found.part));
+            asides.push((aside, passage.aside.map(|aside| aside.id)));
         }
         if let Some(main) = currents.iter_mut().find(|file| file.name == MAIN) {
             main.current = self.loom.stands(main.current);
@@ -118,7 +125,7 @@ impl<'a> Loading<'a> {
             let detail = format!("call {} has no result", quoted(call));
             self.report.mend(RepairKind::UnansweredCall, &file, line, detail);
         }
-        let plan = branches::plan(&self.loom, &currents, MAIN);
+        let plan = branches::plan(&self.loom, &currents, names, MAIN);
         let (moves, activate) =
             bind(&self.batch, &self.loom, &self.survey, &plan, &asides, &mut self.report).await?;
         if activate.is_none() && !self.survey.exists {
@@ -350,11 +357,14 @@ impl<'a> Loading<'a> {
         if copies == 0 && is_free(&Key::of(id)) {
             return Some(id.to_owned());
         }
-        let mut numbered = (copies.max(1) + 1..u32::MAX).map(|number| format!("{id}~{number}"));
-        let alias = numbered.find(|alias| {
-            let key = Key::of(alias);
+        let last = self.numbers.get(&Key::of(id)).copied().unwrap_or_default();
+        let mut numbers = last.max(copies).max(1) + 1..u32::MAX;
+        let number = numbers.find(|number| {
+            let key = Key::of(&format!("{id}~{number}"));
             is_free(&key) && !self.loom.is_named(&key)
         })?;
+        self.numbers.insert(Key::of(id), number);
+        let alias = format!("{id}~{number}");
         check_name("alias", &alias).ok()?;
         self.numbered.insert(Key::of(&alias));
         Some(alias)

@@ -33,6 +33,8 @@ mod growth;
 mod messages;
 /// Samples cut, spliced, shuffled and flipped.
 mod mutations;
+/// Names that the store cannot take as they are, or twice.
+mod names;
 /// One small pi file per thing that is not as the format says.
 mod pi;
 /// One small file of the smaller formats per rule.
