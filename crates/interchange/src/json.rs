@@ -9,8 +9,48 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::limits;
+
 /// A value that stays unread until somebody asks.
 pub(crate) type Raw<'a> = &'a RawValue;
+
+/// Whether a text is JSON of so few levels and values that reading it is safe. Both are counted
+/// before anything is parsed, without recursion, and by a glance where brackets and bytes are few.
+pub(crate) fn is_bounded(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut opening = memchr::memchr2_iter(b'[', b'{', bytes);
+    if opening.nth(limits::JSON_DEPTH).is_none() && bytes.len() <= limits::JSON_VALUES {
+        return true;
+    }
+    let (mut at, mut depth, mut values) = (0, 0_usize, 1);
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
+        match byte {
+            b'"' => at += end_of_string(&bytes[at..]),
+            b'[' | b'{' => (depth, values) = (depth + 1, values + 1),
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b',' => values += 1,
+            _ => {}
+        }
+        if depth > limits::JSON_DEPTH || values > limits::JSON_VALUES {
+            return false;
+        }
+    }
+    true
+}
+
+/// Length of what is left of a string, with its closing quote.
+fn end_of_string(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) {
+        at += found + 1;
+        if bytes[at - 1] == b'"' {
+            return at;
+        }
+        at = bytes.len().min(at + 1);
+    }
+    bytes.len()
+}
 
 /// The bytes as text that a JSON parser takes.
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
@@ -195,6 +235,29 @@ mod tests {
             assert_eq!(read, expected, "{:?}", String::from_utf8_lossy(bytes));
         }
         assert!(matches!(text(br#""\ud83d\ude00""#), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn levels_and_values_are_bounded_at_the_limit_and_one_past_it() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        let list = |values: usize| format!("[{}]", vec!["1"; values].join(","));
+        let (depth, values) = (limits::JSON_DEPTH, limits::JSON_VALUES);
+        let quoted = |text: &str| serde_json::to_string(text).unwrap();
+        // The list itself is a value, and one is counted for what stands outside of it.
+        let table = [
+            (nested(depth), true),
+            (nested(depth + 1), false),
+            (format!("{{\"a\":[{}]}}", nested(depth - 2)), true),
+            (format!("{{\"a\":[{}]}}", nested(depth - 1)), false),
+            (list(values - 1), true),
+            (list(values), false),
+            (quoted(&quoted(&nested(1000))), true),
+            (quoted(&list(values)), true),
+            (format!("[{},{}]", quoted("\\\"[["), "[[]],".repeat(depth)), true),
+        ];
+        for (text, expected) in table {
+            assert_eq!(is_bounded(&text), expected, "{}", &text[..text.len().min(80)]);
+        }
     }
 
     #[test]

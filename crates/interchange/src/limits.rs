@@ -2,6 +2,12 @@
 
 /// Bytes of one line; a longer one is kept in parts of this size, none of them a record.
 pub(crate) const LINE_BYTES: usize = 64 << 20;
+/// Levels of lists and objects in a record that is read; a deeper one is kept unread. Half of what
+/// parsers commonly take, so that what is rendered around a value stays readable too.
+pub(crate) const JSON_DEPTH: usize = 64;
+/// Members and elements in a record that is read; one with more is kept unread. Each takes some
+/// 100 bytes of memory however few it has in the file.
+pub(crate) const JSON_VALUES: usize = 250_000;
 /// Bytes read from a file at once.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes of a file that decide its format and session.

@@ -36,8 +36,11 @@ pub fn message(kind: Kind, body: &Body) -> Message {
         }
         _ => None,
     };
-    let foreign =
-        || formats::of_body(&body.format)?.message(kind, json::element(&json::text(&body.bytes)));
+    let foreign = || {
+        let text = json::text(&body.bytes);
+        let text = Some(json::element(&text)).filter(|text| json::is_bounded(text))?;
+        formats::of_body(&body.format)?.message(kind, text)
+    };
     own.or_else(foreign).unwrap_or_else(|| unread(kind, body))
 }
 
@@ -91,8 +94,9 @@ fn unread(kind: Kind, body: &Body) -> Message {
         _ => Role::System,
     };
     let text = json::text(&body.bytes);
-    let value = serde_json::from_str(json::element(&text))
-        .unwrap_or_else(|_| Value::String(text.into_owned()));
+    let readable = Some(json::element(&text)).filter(|text| json::is_bounded(text));
+    let value = readable.and_then(|text| serde_json::from_str(text).ok());
+    let value = value.unwrap_or_else(|| Value::String(text.into_owned()));
     let name = value.get("type").and_then(Value::as_str).unwrap_or(&body.format).to_owned();
     Message::new(role, vec![Part::Other { name, value }])
 }

@@ -79,7 +79,7 @@ pub enum RepairKind {
     NulRun,
     /// A byte order mark.
     ByteOrderMark,
-    /// A line over the limit.
+    /// A line over the limit of bytes, or a record over that of levels or values.
     OverlongLine,
     /// Bytes that are not UTF-8.
     InvalidUtf8,

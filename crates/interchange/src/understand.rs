@@ -60,11 +60,14 @@ pub(crate) fn understand_piece(
     role: Role,
 ) -> Piece {
     let bytes = &line[range.clone()];
-    let overlong = bytes.len() >= limits::LINE_BYTES;
-    let read = if file.found.opaque || overlong { Cow::Borrowed("") } else { json::text(bytes) };
+    let too_long = bytes.len() >= limits::LINE_BYTES;
+    let read = if file.found.opaque || too_long { Cow::Borrowed("") } else { json::text(bytes) };
+    let bounded = json::is_bounded(&read);
     let is_record = matches!(role, Role::Line | Role::Element);
     let text = if role == Role::Element { json::element(&read) } else { &*read };
-    if let Some(meaning) = reader.read(text).filter(|_| is_record) {
+    let overlong = too_long || (is_record && !bounded && is_json(text.as_bytes()));
+    let meaning = if is_record && bounded && !too_long { reader.read(text) } else { None };
+    if let Some(meaning) = meaning {
         let mut repairs = Vec::new();
         if matches!(read, Cow::Owned(_)) && std::str::from_utf8(bytes).is_err() {
             let detail = "bytes that are not UTF-8 are shown as U+FFFD".to_owned();
@@ -95,7 +98,7 @@ fn describe(kind: RepairKind, len: usize) -> String {
         RepairKind::TornLine => "a record that stops in the middle",
         RepairKind::NulRun => "NUL bytes",
         RepairKind::ByteOrderMark => "a byte order mark",
-        RepairKind::OverlongLine => "part of a line over the limit",
+        RepairKind::OverlongLine => "over the limit of bytes, levels or values of a record",
         RepairKind::NotARecord => "JSON, but no record of the format",
         _ => "no JSON",
     };

@@ -9,6 +9,7 @@ use treering_tree::{Kind, Message, Part};
 
 use super::losses::{LossKind, Losses};
 use super::transcript::{Line, Shows, Transcript, note_of_result};
+use crate::json;
 use crate::message::plain_text;
 
 /// What a target can hold.
@@ -303,7 +304,7 @@ impl CallResult {
 /// Arguments as the object that tools are called with, and whether they were none.
 fn object(arguments: Value) -> (Map<String, Value>, bool) {
     let parsed = match &arguments {
-        Value::String(text) => serde_json::from_str(text).ok(),
+        Value::String(text) if json::is_bounded(text) => serde_json::from_str(text).ok(),
         _ => None,
     };
     match (parsed, arguments) {

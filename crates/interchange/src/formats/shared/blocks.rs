@@ -5,7 +5,7 @@ use treering_tree::Part;
 
 use super::first_text;
 use crate::formats::result_text;
-use crate::json::Fields;
+use crate::json::{self, Fields};
 
 /// Parts of a content that is a text, a block, or blocks.
 pub(in crate::formats) fn content(value: &Value) -> Vec<Part> {
@@ -32,7 +32,8 @@ pub(in crate::formats) fn result(call: &str, content_of: &Value, error: bool) ->
 
 /// A call whose arguments are JSON, or JSON in a string.
 pub(in crate::formats) fn call(id: &str, name: &str, arguments: &Value) -> Part {
-    let parsed = arguments.as_str().and_then(|text| serde_json::from_str(text).ok());
+    let text = arguments.as_str().filter(|text| json::is_bounded(text));
+    let parsed = text.and_then(|text| serde_json::from_str(text).ok());
     let arguments = parsed.unwrap_or_else(|| arguments.clone());
     Part::ToolCall { id: id.to_owned(), name: name.to_owned(), arguments }
 }
