@@ -8,6 +8,9 @@
 //!   history                                       what many writers saw of one head
 //!   generations                                   a session compacted again and again while it goes on
 //!   command                                       the command line as a process
+//!   corpus --> mutate --> barrage --> hostile     damaged files, and what is true of any bytes
+//!                           bombs ------+         files made to break readers
+//!                                     decoders    the same of what is no foreign file
 //! ```
 #![allow(
     clippy::unwrap_used,
@@ -20,24 +23,36 @@
     reason = "a kit for tests speaks by panicking and printing"
 )]
 
+#[path = "kit/barrage.rs"]
+pub mod barrage;
+#[path = "kit/bombs.rs"]
+pub mod bombs;
 #[path = "kit/campaign.rs"]
 pub mod campaign;
 #[path = "kit/command.rs"]
 pub mod command;
 #[path = "kit/compare.rs"]
 pub mod compare;
+#[path = "kit/corpus.rs"]
+pub mod corpus;
+#[path = "kit/decoders.rs"]
+pub mod decoders;
 #[path = "kit/engines.rs"]
 pub mod engines;
 #[path = "kit/generations.rs"]
 pub mod generations;
 #[path = "kit/history.rs"]
 pub mod history;
+#[path = "kit/hostile.rs"]
+pub mod hostile;
 #[path = "kit/model.rs"]
 pub mod model;
 #[path = "kit/model_context.rs"]
 pub mod model_context;
 #[path = "kit/model_erase.rs"]
 pub mod model_erase;
+#[path = "kit/mutate.rs"]
+pub mod mutate;
 #[path = "kit/rng.rs"]
 pub mod rng;
 #[path = "kit/sim_disk.rs"]

@@ -35,6 +35,8 @@ mod golden;
 mod heads;
 /// Random histories with compactions in them: coverage, closure and prefix at every step.
 mod histories;
+/// Mutated files, bombs, and what fuzzers begin with.
+mod hostile;
 /// Every order of steps around a slow summarizer.
 mod interleave;
 /// A process that is killed.

@@ -1,42 +1,54 @@
-//! What is run by hand.
+//! What runs for as long as one likes, outside every change: `cargo run -p tests --release -- VERB`.
 //!
-//! * `cargo run -p tests --release -- soak --minutes N`: crash campaigns on fresh seeds for as long as
-//!   one likes. Prints counts, and the first seed that fails.
-//! * `cargo run -p tests --release -- generations PATH [--generations N] [--window N]`: a session file of
-//!   any tool, compacted again and again while it goes on. Prints what the model still sees.
+//! * `soak --minutes N [--from SEED]`: crash campaigns on fresh seeds.
+//! * `mutate --count N [--from SEED] [--format NAME]`: mutated files of every format.
+//! * `generations PATH [--generations N] [--window N]`: a session file of any tool, compacted again and again
+//!   while it goes on. Prints what the model still sees.
+//! * `bombs --count N`: files made of N of what breaks readers, and how long their import takes.
+//!
+//! Prints counts, and the first seed that fails.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use tests::barrage::barrage;
+use tests::bombs::{BOMBS, FULL};
 use tests::campaign::{Counts, Failure, Plan, run};
+use tests::corpus::formats;
 use tests::engines::Redb;
 use tests::generations::{self, Generation, of_file};
+use tests::hostile::load_time;
 use treering_policy::Preset;
 use treering_tree::Durability;
 
 const USAGE: &str = "usage: tests soak --minutes N [--from SEED]
-       tests generations PATH [--generations N] [--window N]";
+       tests generations PATH [--generations N] [--window N]
+       tests mutate --count N [--from SEED] [--format NAME]
+       tests bombs --count N";
+/// What a MB of the worst file may take, and any file whatever its size.
+const PER_MB: Duration = Duration::from_secs(1);
 const FAILURES: [Failure; 4] = [Failure::None, Failure::Sync, Failure::Call, Failure::Full];
 /// Seeds of each failure between two lines of progress.
 const SEEDS_PER_LINE: u64 = 100;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let number = |name: &str| {
-        let at = args.iter().position(|arg| arg == name)?;
-        args.get(at + 1)?.parse::<u64>().ok()
-    };
-    match args.first().map(String::as_str) {
-        Some("soak") if number("--minutes").is_some() => {
-            let limit = Duration::from_secs(60 * number("--minutes").unwrap_or(0));
-            soak(limit, number("--from").unwrap_or(1_000_000))
+    let text = |name: &str| args.get(args.iter().position(|arg| arg == name)? + 1);
+    let number = |name: &str| text(name)?.parse::<u64>().ok();
+    match (args.first().map(String::as_str), number("--minutes"), number("--count")) {
+        (Some("soak"), Some(minutes), _) => {
+            soak(Duration::from_secs(60 * minutes), number("--from").unwrap_or(1_000_000))
         }
-        Some("generations") if args.len() > 1 => {
+        (Some("generations"), ..) if args.len() > 1 => {
             let count = usize::try_from(number("--generations").unwrap_or(5)).unwrap_or(5);
             compact(Path::new(&args[1]), count.max(1), number("--window").unwrap_or(200_000))
         }
+        (Some("mutate"), _, Some(count)) => {
+            mutate(count, number("--from").unwrap_or(0), text("--format"))
+        }
+        (Some("bombs"), _, Some(count)) => bombs(count),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -70,6 +82,47 @@ fn compact(path: &Path, count: usize, window: u64) -> ExitCode {
         skipped.chain(done.missing.iter().cloned()).for_each(|line| println!("    {line}"));
     }
     if done.iter().all(Generation::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn mutate(count: u64, from: u64, only: Option<&String>) -> ExitCode {
+    let start = Instant::now();
+    let mut all = ExitCode::SUCCESS;
+    for format in formats().iter().filter(|format| only.is_none_or(|only| only == *format)) {
+        match barrage(format, from..from + count) {
+            Ok(tally) => println!("{format:17}{tally:?}"),
+            Err(why) => {
+                eprintln!("failed after {:?}: {why}", start.elapsed());
+                all = ExitCode::FAILURE;
+            }
+        }
+    }
+    println!("seeds {from}..{} of each format in {:?}", from + count, start.elapsed());
+    all
+}
+
+fn bombs(count: u64) -> ExitCode {
+    let mut all = ExitCode::SUCCESS;
+    for bomb in BOMBS {
+        let bytes = bomb.bytes(usize::try_from(count).unwrap_or(FULL));
+        let mb = u32::try_from(bytes.len() / 1_000_000).unwrap_or(u32::MAX);
+        match load_time(bomb.format, &bytes) {
+            Ok((took, report)) => {
+                let (entries, repairs) = (report.entries, report.repairs.len());
+                let shown =
+                    format!("{mb:4} MB {took:10.2?} {entries:8} entries {repairs:6} repairs");
+                println!("{:38}{shown}", bomb.name);
+                if took > PER_MB * (mb + 1) {
+                    eprintln!("{}: over a second per MB", bomb.name);
+                    all = ExitCode::FAILURE;
+                }
+            }
+            Err(why) => {
+                eprintln!("{}: {why}", bomb.name);
+                all = ExitCode::FAILURE;
+            }
+        }
+    }
+    all
 }
 
 fn soak(limit: Duration, from: u64) -> ExitCode {

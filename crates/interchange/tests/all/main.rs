@@ -31,8 +31,6 @@ mod goose;
 mod growth;
 /// Bodies read as messages.
 mod messages;
-/// Samples cut, spliced, shuffled and flipped.
-mod mutations;
 /// Names that the store cannot take as they are, or twice.
 mod names;
 /// One small pi file per thing that is not as the format says.

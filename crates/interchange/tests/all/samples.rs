@@ -26,7 +26,7 @@ struct Known {
 }
 
 /// Folders of samples, each called by its format.
-pub(crate) const FOLDERS: [&str; 11] = [
+const FOLDERS: [&str; 11] = [
     "pi",
     "claude-code",
     "codex",
