@@ -51,6 +51,8 @@ mod encode;
 pub mod encrypt;
 mod entry;
 mod error;
+#[cfg(all(feature = "conformance", feature = "redb"))]
+pub mod frames;
 mod id;
 pub mod limits;
 mod mask;

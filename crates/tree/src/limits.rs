@@ -27,6 +27,8 @@ pub const MEMO_BYTES: u64 = 64 << 10;
 pub const MEMOS_PER_CHANGE: u64 = 64;
 /// Entries, rows or names one page of a listing may hold.
 pub const PAGE: usize = 10_000;
+/// Changes that may wait for the writer; further callers wait for a place.
+pub const QUEUED_CHANGES: usize = 10_000;
 
 /// Refuses `found` over `limit`.
 pub(crate) fn within(what: &'static str, limit: u64, found: usize) -> Result<()> {

@@ -23,6 +23,7 @@ const TABLE: [(&str, u64); 12] = [
     ("MEMO_BYTES", limits::MEMO_BYTES),
     ("MEMOS_PER_CHANGE", limits::MEMOS_PER_CHANGE),
     ("PAGE", limits::PAGE as u64),
+    ("QUEUED_CHANGES", limits::QUEUED_CHANGES as u64),
 ];
 
 #[test]

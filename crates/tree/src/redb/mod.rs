@@ -29,7 +29,7 @@ mod salvage;
 mod scrub;
 mod sessions;
 mod shelter;
-mod shrink;
+pub(crate) mod shrink;
 mod snapshot;
 mod sync;
 mod tables;
@@ -64,6 +64,7 @@ use crate::encrypt::Encrypt;
 use crate::entry::Nonce;
 use crate::error::{Error, Result};
 use crate::id::{Id, Prefix};
+use crate::limits;
 use crate::place::{Cut, Measure, Number, Place};
 use crate::redact::{self, Redact};
 use crate::sources::Sources;
@@ -75,8 +76,6 @@ use crate::verify::Report;
 
 pub use redb::{BackendError, StorageBackend};
 
-/// Changes that may wait for the writer; further callers wait for a place.
-const QUEUE_CHANGES: usize = 10_000;
 /// How long the writer waits for callers it has just answered, while others wait: a fraction of a commit.
 const GATHER: Duration = Duration::from_micros(200);
 
@@ -434,7 +433,7 @@ impl RedbStore {
             .map_err(|cause| file::storage("starting the writer", cause))?;
         Ok(Self {
             shared,
-            places: Arc::new(Semaphore::new(QUEUE_CHANGES)),
+            places: Arc::new(Semaphore::new(limits::QUEUED_CHANGES)),
             writer: Mutex::new(Some(writer)),
             secret,
         })

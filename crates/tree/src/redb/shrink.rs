@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 const WORTH_TRYING_BYTES: usize = 512;
 
 /// A shorter form of a body, if it is worth an eighth or more.
-pub(super) fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
     if bytes.len() < WORTH_TRYING_BYTES {
         return None;
     }
@@ -18,7 +18,7 @@ pub(super) fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
 const EXPANDS_TO: usize = 255;
 
 /// The body again. What `bytes` cannot expand to is refused before anything is allocated.
-pub(super) fn expand(bytes: &[u8], len: usize) -> Result<Vec<u8>> {
+pub(crate) fn expand(bytes: &[u8], len: usize) -> Result<Vec<u8>> {
     if len / EXPANDS_TO > bytes.len() {
         let why = format!("{} bytes cannot be a body of {len}", bytes.len());
         return Err(Error::corrupt("entry", why));
