@@ -112,7 +112,7 @@ impl Breaker {
         if let Some(landed_at) = self.landed_at {
             let gap = reading.window / if self.strikes < 2 { 4 } else { 2 };
             let soon = reading.through.saturating_sub(landed_at) < gap;
-            self.strikes = if soon { self.strikes + 1 } else { 0 };
+            self.strikes = if soon { self.strikes.saturating_add(1) } else { 0 };
         }
         self.fired = Some(reading);
         if self.strikes >= STRIKES {
@@ -234,5 +234,12 @@ mod tests {
             landed(through, 10).0.unwrap();
         }
         assert_eq!(landed(8_000, 499), (Err(Rest::Thrashing { strikes: 3 }), 3));
+    }
+
+    #[test]
+    fn what_is_remembered_at_the_end_of_its_numbers_stays_there() {
+        let mut breaker = Breaker { strikes: u32::MAX, landed_at: Some(0), ..Breaker::default() };
+        let reading = Reading { tokens: 1, through: 1, overhead: 0, window: 100 };
+        assert_eq!(breaker.fire(reading), Err(Rest::Thrashing { strikes: u32::MAX }));
     }
 }

@@ -133,7 +133,7 @@ pub struct Budget {
 impl Budget {
     /// The most a summary may hold.
     pub fn summary(&self) -> u64 {
-        self.prose + self.index
+        self.prose.saturating_add(self.index)
     }
 
     /// Whether a context of this size, and the answer expected next, is over the threshold.
