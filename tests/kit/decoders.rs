@@ -135,6 +135,7 @@ pub fn configures(bytes: &[u8]) -> Result<(), String> {
     };
     let budget = policy.budget();
     ensure(budget.threshold <= window, || format!("threshold over the window: {budget:?}"))?;
+    ensure(budget.summary() >= budget.prose, || format!("a summary overflows: {budget:?}"))?;
     let over = should_compact(tokens, &policy);
     let less = over || !should_compact(tokens.saturating_sub(1), &policy);
     ensure(less, || format!("{tokens} is not too much, one less is: {budget:?}"))?;
