@@ -15,9 +15,9 @@ use crate::frame::Frame;
 use crate::json;
 use crate::limits;
 use crate::lines::Lines;
+use crate::names::Names;
 use crate::source::Content;
 pub(crate) use crate::source::SourceFile;
-use crate::names::Names;
 use crate::split::{is_json, split};
 
 /// Something to load.

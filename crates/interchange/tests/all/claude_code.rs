@@ -3,8 +3,8 @@
 
 use treering_interchange::RepairKind::{
     self, ByteOrderMark, DamagedLine, DanglingParent, DuplicateId, GluedRecords, InvalidUtf8,
-    LateParent, LateResult, MissingId, MovedCut, NotARecord, NulRun, OrphanResult, ParallelFork,
-    PreservedRecord, SelfParent, TooManyCalls, TornLine, UnansweredCall, UnusableId,
+    LateParent, LateResult, MissingId, MovedCut, NotARecord, NulRun, OrphanResult, OverlongLine,
+    ParallelFork, PreservedRecord, SelfParent, TooManyCalls, TornLine, UnansweredCall, UnusableId,
 };
 use treering_tree::Kind;
 
@@ -306,7 +306,7 @@ fn nesting_without_end_is_kept_and_stops_nothing() {
         with(&user("u2", "a1"), &format!("\"x\":{}{}", "[".repeat(9_999), "]".repeat(9_999)));
     check(vec![
         ("open", lines.clone(), "u1 a1", &[(DamagedLine, 2)]),
-        ("closed", lines + &closed, "u1 a1 u2", &[(DamagedLine, 2)]),
+        ("closed", lines + &closed, "u1 a1", &[(DamagedLine, 2), (OverlongLine, 4)]),
     ]);
 }
 
