@@ -177,9 +177,10 @@ impl<'a> Loading<'a> {
                 }
                 let bytes = &line.bytes[piece.range.clone()];
                 self.take(&mut passage, piece, bytes, Spot { offset, line: line.number }, None);
+                // A line may have more pieces than a change may have entries.
+                self.batch.flush_if_full().await?;
             }
             self.tell(&mut passage, line.offset);
-            self.batch.flush_if_full().await?;
         }
         Ok(passage)
     }

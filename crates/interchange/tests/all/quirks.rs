@@ -347,3 +347,10 @@ fn a_cline_session_is_its_messages_and_what_a_compaction_left() {
         assert_eq!(again[0].added, 0);
     });
 }
+
+#[test]
+fn a_line_may_have_more_pieces_than_a_change_has_entries() {
+    let (_, report) =
+        block_on(loaded("g.jsonl", (GEMINI.to_owned() + &"{}\0".repeat(6_000)).as_bytes()));
+    assert_eq!(report.entries, 12_001);
+}
