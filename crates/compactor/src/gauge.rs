@@ -111,7 +111,8 @@ pub(crate) async fn learn(session: &Session, store: &Recounted) -> Result<()> {
     let steps = if let Some(before) = before {
         vec![before.step(), plain(asked - before.place.tokens_through)]
     } else {
-        vec![plain(measure.tokens - (measure.head.tokens_through - asked))]
+        let behind = measure.head.tokens_through - asked;
+        vec![plain(measure.tokens.saturating_sub(behind))]
     };
     known.calibrations.of(&answer.model, store.counter_id()).learn(&steps, answer.anchor.prompt);
     (known.model, known.learnt) = (answer.model, Some(answer.place.id));

@@ -13,7 +13,7 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::sync::Arc;
-//! use treering_compactor::{Compactor, RunOptions, draft_tokens};
+//! use treering_compactor::{Compactor, RunOptions, counted};
 //! use treering_policy::Policy;
 //! use treering_provider::{ByteClasses, Scripted};
 //! use treering_tree::{Expect, Kind, Message, Options, RedbStore, Role, Session, Sources};
@@ -25,8 +25,7 @@
 //! for turn in 0..10 {
 //!     let text = format!("step {turn}: {}", "look at the parser ".repeat(21));
 //!     let draft = session.draft(Kind::User, Message::text(Role::User, text).body());
-//!     let tokens = draft_tokens(&*counter, Kind::User, draft.body());
-//!     session.append(draft.tokens(tokens), Expect::Any).await?;
+//!     session.append(counted(&*counter, draft), Expect::Any).await?;
 //! }
 //! let summarizer = Arc::new(Scripted::new([Ok("The parser was looked at.".to_owned())]));
 //! let compactor = Compactor::new(counter, summarizer);

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use treering_compactor::{
-    CompactionResult, Compactor, Error, ErrorKind, Happened, OnDrop, Progress, RunOptions,
-    draft_tokens,
+    CompactionResult, Compactor, Error, ErrorKind, Happened, OnDrop, Progress, RunOptions, counted,
 };
 use treering_policy::Policy;
 use treering_provider::{ByteClasses, ErrorKind as Provider, Hybrid, Model, Settings, Summarizer};
@@ -28,8 +27,7 @@ async fn session() -> Session {
     for turn in 0..TURNS {
         let text = format!("Step {turn}: {}", "read src/parser.rs. ".repeat(10));
         let draft = session.draft(Kind::User, Message::text(Role::User, text).body());
-        let tokens = draft_tokens(&ByteClasses::default(), Kind::User, draft.body());
-        session.append(draft.tokens(tokens), Expect::Any).await.unwrap();
+        session.append(counted(&ByteClasses::default(), draft), Expect::Any).await.unwrap();
     }
     session
 }
