@@ -24,8 +24,12 @@ pub struct Seed {
 /// The names of all formats, as the library lists them.
 pub fn formats() -> Vec<String> {
     let store = hostile::store();
-    let options =
-        Options { count: &|_| 1, format: Some("no such format"), at_ms: 0, progress: &mut |_| {} };
+    let options = Options {
+        count: &|_| 1.into(),
+        format: Some("no such format"),
+        at_ms: 0,
+        progress: &mut |_| {},
+    };
     let refused = hostile::block_on(load(&*store, Vec::<Input>::new(), options));
     match refused {
         Err(treering_interchange::Error::UnknownFormat { known, .. }) => {

@@ -10,11 +10,13 @@ use async_trait::async_trait;
 use treering_compactor::{Compactor, RunOptions, draft_tokens};
 use treering_interchange::{Input, message};
 use treering_policy::Policy;
-use treering_provider::{ByteClasses, Error as ProviderError, Ledger, Summarizer, SummaryJob};
+use treering_provider::{
+    ByteClasses, Error as ProviderError, Ledger, Summarizer, SummaryJob, TokenCounter as _,
+};
 use treering_tree::context::Source;
 use treering_tree::{
-    Body, Context, Draft, Envelope, Expect, Id, Kind, Message, Options, Part, RedbStore, Replay,
-    Role, Session, Sources, Store, Stored, Summary,
+    Body, Context, Counted, Counter, Draft, Envelope, Expect, Id, Kind, Message, Options, Part,
+    RedbStore, Replay, Role, Session, Sources, Store, Stored, Summary,
 };
 
 /// Characters of an ask by which it is known again, blanks made one.
@@ -83,7 +85,10 @@ impl Generation {
 pub async fn of_file(path: &Path) -> Result<Vec<Piece>, String> {
     let store = store();
     let counter = ByteClasses::default();
-    let count = |message: &Message| treering_provider::count_message(&counter, message);
+    let count = |message: &Message| Counted {
+        tokens: treering_provider::count_message(&counter, message),
+        counter: Counter::named(counter.id()),
+    };
     let options = treering_interchange::Options {
         count: &count,
         format: None,

@@ -60,7 +60,7 @@ async fn loaded(
     bytes: &[u8],
 ) -> Result<SessionReport, Error> {
     let input = Input::Bytes { name: name.to_owned(), bytes: bytes.to_vec() };
-    let options = Options { count: &|_| 1, format, at_ms: 0, progress: &mut |_| {} };
+    let options = Options { count: &|_| 1.into(), format, at_ms: 0, progress: &mut |_| {} };
     load(store, vec![input], options).await.map(|mut reports| reports.remove(0))
 }
 
@@ -166,7 +166,7 @@ pub fn replaces(format: &str, name: &str, one: &[u8], other: &[u8]) -> Result<()
 /// What does not hold.
 pub fn looks_ill_or_well(format: &str, name: &str, bytes: &[u8]) -> Result<(), String> {
     let scratch = || Ok(store() as Arc<dyn Store>);
-    let options = DoctorOptions { scratch: &scratch, count: &|_| 1, format: Some(format) };
+    let options = DoctorOptions { scratch: &scratch, count: &|_| 1.into(), format: Some(format) };
     let input = Input::Bytes { name: name.to_owned(), bytes: bytes.to_vec() };
     let found = block_on(doctor(vec![input], options)).map_err(|why| why.to_string())?;
     for diagnosis in found {

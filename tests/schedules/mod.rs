@@ -292,7 +292,9 @@ macro_rules! writers_and_a_committer {
     };
 }
 
+#[allow(clippy::duplicate_mod, reason = "each over locks of its own")]
 mod under_loom;
+#[allow(clippy::duplicate_mod, reason = "each over locks of its own")]
 mod under_shuttle;
 
 /// What is planted to be found.

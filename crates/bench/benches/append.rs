@@ -45,6 +45,9 @@ impl Asked {
     }
 }
 
+/// Makes an engine in a folder.
+type Make<'m> = &'m dyn Fn(&str) -> Engine;
+
 fn main() {
     let asked = Asked(std::env::args().skip(1).collect());
     let prefill = asked.number("prefill", 0);
@@ -142,7 +145,7 @@ fn engines(
     let sqlite = |file: &str, unique| peer(Box::new(Sqlite::new(&path(file), unique)));
     let (full, relaxed) = (Durability::TwoPhase, Durability::Relaxed);
     // Name, name of its files, how it is made.
-    let all: [(&str, &'static str, &dyn Fn(&str) -> Engine); 9] = [
+    let all: [(&str, &'static str, Make<'_>); 9] = [
         ("SQLite WAL FULL, UNIQUE(hash)", "a.sqlite", &|file| sqlite(file, true)),
         ("SQLite WAL FULL, no hash index", "b.sqlite", &|file| sqlite(file, false)),
         ("pre-zeroed log, fdatasync", "log", &|file| peer(Box::new(Log::zeroed(&path(file))))),

@@ -45,7 +45,7 @@ impl App {
 
     /// How a store is opened.
     pub(crate) fn options(&self) -> Result<Options> {
-        open::options(self.sources.clone(), self.config.path(Key::KeyFile))
+        open::options(self.sources.clone(), self.config.path(Key::Master))
     }
 
     /// Where the store is.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use treering_compactor::Compactor;
 use treering_provider::{ByteClasses, Ledger, Summarizer, TokenCounter, count_message};
-use treering_tree::{Body, Counted, Counter, Draft, Kind, Message};
+use treering_tree::{Counted, Counter, Draft, Message};
 
 fn counter() -> impl TokenCounter + 'static {
     ByteClasses::default()

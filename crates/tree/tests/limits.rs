@@ -10,7 +10,7 @@ use treering_tree::{
     Session, Sources, Store, To, limits,
 };
 
-const TABLE: [(&str, u64); 12] = [
+const TABLE: [(&str, u64); 13] = [
     ("BODY_BYTES", limits::BODY_BYTES),
     ("NAME_BYTES", limits::NAME_BYTES),
     ("CALLS_PER_ENTRY", limits::CALLS_PER_ENTRY),

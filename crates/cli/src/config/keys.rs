@@ -12,7 +12,7 @@ use treering_policy::Preset;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     Store,
-    KeyFile,
+    Master,
     Color,
     Preset,
     Window,
@@ -75,7 +75,7 @@ const fn row(
 pub(super) static ROWS: [Row; 17] = [
     row(Key::Store, "store", Kind::File, None, EVERYWHERE,
         "The store's file [default: store.redb in the platform's data folder]"),
-    row(Key::KeyFile, "key_file", Kind::File, None, EVERYWHERE,
+    row(Key::Master, "key_file", Kind::File, None, EVERYWHERE,
         "A file with the master key of an encrypted store: 64 hexadecimal digits, for its owner's eyes only; a new store is then an encrypted one [default: the digits in TREERING_KEY]"),
     row(Key::Color, "color", Kind::Choice(|| vec!["auto", "always", "never"]), Some("auto"), EVERYWHERE,
         "Whether to color what is printed"),

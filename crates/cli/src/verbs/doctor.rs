@@ -18,7 +18,7 @@ use crate::output::faults::{self, Fault};
 use crate::output::progress::{self, Bar};
 use crate::output::table::{Column, Table};
 use crate::output::text::{count, counted, name};
-use crate::output::{Out, progress, style};
+use crate::output::{Out, style};
 use crate::verbs::providers;
 
 /// Findings of one session that people are shown.

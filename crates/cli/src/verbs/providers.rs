@@ -100,7 +100,7 @@ mod trial {
             window: window.map(|window| Window { tokens: window.tokens, source: window.source }),
             sample: Sample {
                 bytes: SAMPLE.len(),
-                counted: defaults::message_tokens(&Message::text(Role::User, SAMPLE)),
+                counted: defaults::message_size(&Message::text(Role::User, SAMPLE)).tokens,
                 server_counted,
                 usage: answer.usage,
             },

@@ -98,7 +98,7 @@ fn branch<'a>(
     status: &'a Status,
     (tokens, calibrator, size): &(u64, Calibrator, Size),
 ) -> Known<'a> {
-    let Status { lease, breaker } = status;
+    let Status { lease, breaker, .. } = status;
     Known {
         name: session.name(),
         branch: lease.branch.clone(),

@@ -78,7 +78,7 @@ async fn a_result_too_large_to_keep_is_masked_where_it_stands() {
         text.contains(&format!("masked: read src/a.rs; entry {}]", desk.ids[3].short())),
         "{text}"
     );
-    let left = draft_tokens(&Words, Kind::ToolResult, &masked(&shown).body());
+    let left = crate::draft_tokens(&Words, Kind::ToolResult, &masked(&shown).body());
     assert_eq!(saved(&shown), 6_000 - u64::from(left));
     assert_eq!(done.tokens_after, 2 + 200 + 20 + u64::from(left) + 10);
     assert!(done.tokens_after <= foreseen.tokens_after);

@@ -217,6 +217,7 @@ pub(crate) enum Current {
 
 /// What one record means, in words that all formats share.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "a record may mean several of them at once")]
 pub(crate) struct Meaning {
     /// Name and version of the body's format.
     pub(crate) body_format: String,

@@ -46,7 +46,8 @@ fn what_is_still_written_waits_until_it_is_whole() {
     let mut follow = Follow::new([path.clone()]);
     let mut poll = |text: &str| {
         std::fs::write(&path, text).unwrap();
-        let options = Options { count: &|_| 1, format: None, at_ms: 0, progress: &mut |_| {} };
+        let options =
+            Options { count: &|_| 1.into(), format: None, at_ms: 0, progress: &mut |_| {} };
         let mut reports = block_on(follow.poll(&*store, options)).unwrap();
         let report = reports.pop().unwrap();
         (report.added, repairs(&report))
