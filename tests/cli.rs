@@ -60,6 +60,7 @@ fn every_json_object_has_exactly_these_keys() {
         "compaction_entry_id",
         "first_kept_entry_id",
         "summarized_count",
+        "masked_count",
         "tokens_before",
         "tokens_after",
         "skipped_reason",

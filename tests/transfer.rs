@@ -177,7 +177,13 @@ fn bundles_carry_a_session_to_another_store() {
     from.object(&["fork", SESSION, "a", "--branch", "other"]);
     let bundle = from.run(&["export", SESSION, "--bundle"]).out;
     std::fs::write(to.file("s.bundle"), &bundle).unwrap();
+    let zstd = from.run(&["export", SESSION, "--bundle", "--zstd"]).out;
+    assert!(zstd.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]), "a frame of zstd");
+    let other = Cli::new();
+    std::fs::write(other.file("s.zst"), &zstd).unwrap();
+    let unpacked = other.object(&["import", "s.zst"]);
     let report = to.object(&["import", "s.bundle"]);
+    assert_eq!(unpacked["added"], report["added"]);
     assert_eq!((text(&report, "session"), &report["added"]), (SESSION, &report["entries"]));
     let again = to.run_with(&["--json", "import", "-"], std::str::from_utf8(&bundle).unwrap());
     assert_eq!(again.lines()[0]["added"], 0, "{}", again.err);

@@ -54,6 +54,7 @@ pub(crate) struct Object<'a> {
     compaction_entry_id: Option<Id>,
     first_kept_entry_id: Option<Id>,
     summarized_count: u64,
+    masked_count: u64,
     tokens_before: u64,
     tokens_after: u64,
     skipped_reason: Option<&'a SkipReason>,
@@ -159,6 +160,7 @@ pub(crate) fn object(result: &CompactionResult) -> Object<'_> {
         compaction_entry_id: result.entry,
         first_kept_entry_id: result.first_kept_entry_id,
         summarized_count: result.summarized_count,
+        masked_count: result.masked_count,
         tokens_before: result.tokens_before,
         tokens_after: result.tokens_after,
         skipped_reason: result.skipped_reason.as_ref(),
@@ -180,6 +182,10 @@ pub(crate) fn print(out: &mut Out, result: &CompactionResult) -> Result<()> {
         None => "nothing kept".to_owned(),
     };
     out.line(format!("{summarized} {entry}, {kept}"))?;
+    if result.masked_count > 0 {
+        let masked = counted(result.masked_count, "kept entry", "kept entries");
+        out.line(format!("{masked} masked: large outputs and arguments, whole in the store"))?;
+    }
     let (before, after) = (count(result.tokens_before), count(result.tokens_after));
     Ok(out.line(format!("context: {before} -> {after} tokens"))?)
 }

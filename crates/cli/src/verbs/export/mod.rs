@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Write a bundle, every branch in it, which `import` takes into another store
     #[arg(long, conflicts_with = "format")]
     bundle: bool,
+    /// Compress the bundle; `import` tells by itself
+    #[arg(long, requires = "bundle")]
+    zstd: bool,
     /// Write here instead of to standard output; further files of the session go beside it
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -39,7 +42,7 @@ pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
     let store = app.store()?;
     let session = resolve::session(&store, &app.sources, &args.session).await?;
     if args.bundle {
-        return bundle::run(app, &session, args.output.as_deref()).await;
+        return bundle::run(app, &session, args.output.as_deref(), args.zstd).await;
     }
     let target = args.format.as_deref().and_then(Target::from_name);
     match (origin(&session, args).await, target) {
