@@ -106,7 +106,11 @@ fn every_test_file_is_a_module_of_the_one_binary() {
             None => listed("tests/main.rs", format!("\nmod {name};")),
             Some(("kit", _)) => listed("tests/lib.rs", format!("#[path = \"{inside}\"]")),
             Some(("fuzz", _)) => {}
-            Some(_) => panic!("{path} belongs to nothing"),
+            Some((folder, "mod.rs")) => listed("tests/main.rs", format!("\nmod {folder};")),
+            Some((folder, file)) => {
+                let file = file.trim_end_matches(".rs");
+                listed(&format!("tests/{folder}/mod.rs"), format!("\nmod {file};"));
+            }
         }
     }
 }

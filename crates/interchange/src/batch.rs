@@ -6,6 +6,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
+use treering_tree::limits::MOVES_PER_CHANGE;
 use treering_tree::{Change, Committed, Draft, Move, Reason, Store};
 
 use crate::error::{Error, Result};
@@ -68,7 +69,13 @@ impl<'a> Batch<'a> {
     }
 
     /// Moves branches.
-    pub(crate) async fn bind(&self, moves: Vec<Move>, activate: Option<String>) -> Result<()> {
+    pub(crate) async fn bind(&self, mut moves: Vec<Move>, activate: Option<String>) -> Result<()> {
+        let most = usize::try_from(MOVES_PER_CHANGE).unwrap_or(usize::MAX);
+        while moves.len() > most {
+            let rest = moves.split_off(most);
+            let change = self.change(Vec::new(), std::mem::replace(&mut moves, rest));
+            self.store.commit(change).await.map_err(Error::tree(self.session))?;
+        }
         let change = Change { activate, ..self.change(Vec::new(), moves) };
         self.store.commit(change).await.map_err(Error::tree(self.session))?;
         Ok(())

