@@ -4,9 +4,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::apply::{Applier, Prepared};
+use super::apply::Applier;
 use super::fault::Fault;
 use super::overlay::Overlay;
+use super::prepare::Prepared;
 use super::shrink;
 use super::snapshot::Snapshot;
 use super::tables::read_place;

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::apply::{Applier, Prepared};
+use super::apply::Applier;
 use super::fault::{Fault, guarded};
 use super::file::Place as Where;
 use super::index::Merging;
 use super::overlay::{New, Overlay};
+use super::prepare::Prepared;
 use super::salvage::Salvage;
 use super::sessions::Sessions;
 use super::shrink;
@@ -114,22 +115,10 @@ impl Restorer {
         let number = self.names.len();
         self.names.push(name.to_owned());
         let created_ms = older.map_or(self.at_ms, |row| row.created_ms);
+        let tree = tree.unwrap_or(number) as u64;
         let row = SessionRow {
-            number: number as u64,
-            name: name.to_owned(),
-            tree: tree.unwrap_or(number) as u64,
-            active: active.to_owned(),
-            has_active: false,
-            head: None,
-            branches: 0,
-            entries: 0,
-            first_entry: None,
-            last_entry: None,
-            last_journal: 0,
-            journal_root: [0; 32],
-            created_ms,
-            changed_ms: created_ms,
             key: older.and_then(|row| row.key),
+            ..SessionRow::new(number as u64, name, tree, active, created_ms)
         };
         self.created.push(row);
         number

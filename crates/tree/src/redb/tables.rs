@@ -113,6 +113,29 @@ pub(super) struct SessionRow {
     pub(super) key: Option<u64>,
 }
 
+impl SessionRow {
+    /// A session without any branch, entry or key.
+    pub(super) fn new(number: u64, name: &str, tree: u64, active: &str, created_ms: i64) -> Self {
+        Self {
+            number,
+            name: name.to_owned(),
+            tree,
+            active: active.to_owned(),
+            has_active: false,
+            head: None,
+            branches: 0,
+            entries: 0,
+            first_entry: None,
+            last_entry: None,
+            last_journal: 0,
+            journal_root: [0; 32],
+            created_ms,
+            changed_ms: created_ms,
+            key: None,
+        }
+    }
+}
+
 fn sealing_key(number: u64) -> Vec<u8> {
     [SESSION_KEYS, &number.to_be_bytes()].concat()
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::apply::{Applier, Prepared};
+use super::apply::Applier;
 use super::fault::{guarded, is_damage};
 use super::group::{self, Caller, Committer};
 use super::index::Merging;
+use super::prepare::Prepared;
 use super::queue::{Caps, Taken};
 use super::sessions::Sessions;
 use super::tables::{Counters, Scrubbed, WriteTables};

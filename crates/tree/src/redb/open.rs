@@ -1,0 +1,207 @@
+//! What an open store is made of: the database, what is kept in memory beside it, and what the handle
+//! shares with the writer.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::cache::Caches;
+use super::fault::{self, guarded};
+use super::index::{Index, Merging};
+use super::keyring::Keyring;
+use super::options::Options;
+use super::queue::Queue;
+use super::snapshot::Snapshot;
+use super::tables::{self, Counters, Identity, ReadTables};
+use super::writer::Request;
+use super::{file, gone};
+use crate::error::{Error, Result};
+use crate::store::Stored;
+
+/// An opened database and what belongs to it.
+pub(super) struct Open {
+    pub(super) database: redb::Database,
+    pub(super) index: Index,
+    pub(super) identity: Identity,
+    pub(super) keyring: Arc<Keyring>,
+    /// Replaced when bodies are erased: an older snapshot keeps what it reads in the older ones.
+    caches: RwLock<Arc<Caches>>,
+    entry_cache_bytes: u64,
+    /// Counts commits; a snapshot taken under the present count is still the newest state.
+    version: AtomicU64,
+    latest: RwLock<Option<(u64, Arc<Snapshot>)>>,
+    /// Whether redb has met damage: reads go on, writes do not.
+    damaged: AtomicBool,
+    switch: file::Switch,
+}
+
+impl Open {
+    pub(super) fn new(place: &file::Place, options: &Options) -> Result<(Self, Counters, Merging)> {
+        let switch = file::Switch::default();
+        let database = file::open(place, options, &switch)?;
+        Self::over(database, switch, options)
+    }
+
+    /// The same for reading only, on a disk that refuses writes.
+    pub(super) fn sheltered(place: &file::Place, options: &Options) -> Result<Self> {
+        let switch = file::Switch::default();
+        let database = file::open_sheltered(place, options, &switch)?;
+        Ok(Self::over(database, switch, options)?.0)
+    }
+
+    fn over(
+        database: redb::Database,
+        switch: file::Switch,
+        options: &Options,
+    ) -> Result<(Self, Counters, Merging)> {
+        let (identity, keyring, counters, (index, merging)) = guarded(|| {
+            use redb::ReadableDatabase;
+            let txn = database.begin_read()?;
+            let mut identity = tables::identity(&txn)?;
+            let tables = ReadTables::open(&txn)?;
+            let (keyring, secret) = Keyring::open(options, &tables)?;
+            identity.secret = secret.unwrap_or(identity.secret);
+            let counters = tables.counters()?;
+            let index = Index::recover(&tables, counters.indexed, options.merge_after)?;
+            Ok((identity, keyring, counters, index))
+        })
+        .inspect_err(|_| switch.cut())?;
+        let entry_cache_bytes = options.entry_cache_bytes;
+        let caches = RwLock::new(Arc::new(Caches::new(entry_cache_bytes)));
+        let (version, latest) = (AtomicU64::new(0), RwLock::new(None));
+        let damaged = AtomicBool::new(false);
+        let open = Self {
+            database,
+            index,
+            identity,
+            keyring: Arc::new(keyring),
+            caches,
+            entry_cache_bytes,
+            version,
+            latest,
+            damaged,
+            switch,
+        };
+        Ok((open, counters, merging))
+    }
+
+    /// The newest state. Readers between two commits share one snapshot.
+    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>, fault::Fault> {
+        let version = self.version.load(Ordering::Acquire);
+        if let Some((taken, snapshot)) =
+            &*self.latest.read().unwrap_or_else(PoisonError::into_inner)
+            && *taken == version
+        {
+            return Ok(Arc::clone(snapshot));
+        }
+        let snapshot = Arc::new(Snapshot::take(self, self.caches())?);
+        let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
+        *latest = Some((version, Arc::clone(&snapshot)));
+        Ok(snapshot)
+    }
+
+    /// Runs a call into redb and remembers damage that it met.
+    pub(super) fn guarded<T>(&self, call: impl FnOnce() -> Result<T, fault::Fault>) -> Result<T> {
+        guarded(call).inspect_err(|error| {
+            if fault::is_damage(error) {
+                self.damaged.store(true, Ordering::Release);
+            }
+        })
+    }
+
+    /// Refuses to write over damage: redb cannot, and it would make it worse.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if self.damaged.load(Ordering::Acquire) {
+            return Err(Error::corrupt(
+                fault::STORE_FILE,
+                "damage was met; nothing is written to it",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn caches(&self) -> Arc<Caches> {
+        Arc::clone(&self.caches.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Called after each commit, before anybody is told of it.
+    pub(super) fn committed(&self, appended: Vec<Stored>, erased: bool) {
+        if erased {
+            let empty = Arc::new(Caches::new(self.entry_cache_bytes));
+            *self.caches.write().unwrap_or_else(PoisonError::into_inner) = empty;
+        }
+        let caches = self.caches();
+        for stored in appended {
+            caches.keep(stored);
+        }
+        self.version.fetch_add(1, Ordering::Release);
+        // Lets go of the pages that the older state holds.
+        *self.latest.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.damaged.load(Ordering::Acquire) {
+            self.switch.cut();
+        }
+    }
+}
+
+pub(super) enum State {
+    Open(Arc<Open>),
+    /// A commit failed and the store cannot be written to until another one goes through.
+    Degraded {
+        why: String,
+        /// What can be read meanwhile: the bytes as they are, never written to. It may show a change
+        /// whose outcome is unknown.
+        reads: Option<Arc<Open>>,
+    },
+    Closed,
+}
+
+impl State {
+    pub(super) fn degraded(why: &Error) -> Self {
+        Self::Degraded { why: why.to_string(), reads: None }
+    }
+
+    /// The handle it holds.
+    pub(super) fn into_handle(self) -> Option<Arc<Open>> {
+        match self {
+            Self::Open(open) => Some(open),
+            Self::Degraded { reads, .. } => reads,
+            Self::Closed => None,
+        }
+    }
+}
+
+/// What the handle and the writer thread share.
+pub(super) struct Shared {
+    pub(super) place: file::Place,
+    pub(super) options: Options,
+    pub(super) queue: Queue<Request>,
+    pub(super) state: RwLock<State>,
+}
+
+impl Shared {
+    /// What can be written to.
+    pub(super) fn open(&self) -> Result<Arc<Open>> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(open) => Ok(Arc::clone(open)),
+            State::Degraded { why, .. } => {
+                let detail = format!("the store is degraded: {why}");
+                Err(Error::Storage { detail, source: None })
+            }
+            State::Closed => Err(gone()),
+        }
+    }
+
+    /// What can be read: also while nothing can be written.
+    pub(super) fn readable(&self) -> Result<Arc<Open>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        if let State::Degraded { reads: Some(open), .. } = &*state {
+            return Ok(Arc::clone(open));
+        }
+        drop(state);
+        self.open()
+    }
+}

@@ -1,0 +1,116 @@
+//! How a store is opened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::index;
+use crate::encrypt::Encrypt;
+use crate::redact::Redact;
+use crate::sources::Sources;
+
+/// What an acknowledged append survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Power loss, also after a failed sync: two syncs per commit. The default.
+    #[default]
+    TwoPhase,
+    /// Power loss, but a failed sync may cost the store: one sync per commit.
+    Relaxed,
+    /// The end of this process at a checkpoint or close; nothing in between.
+    None,
+}
+
+/// How to open a store.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(super) sources: Sources,
+    pub(super) durability: Durability,
+    pub(super) idle_checkpoint: Option<Duration>,
+    pub(super) cache_bytes: usize,
+    pub(super) entry_cache_bytes: u64,
+    pub(super) write_ahead: bool,
+    pub(super) encrypt: Option<Arc<dyn Encrypt>>,
+    pub(super) merge_after: usize,
+    pub(super) redact: Option<Arc<dyn Redact>>,
+}
+
+impl Options {
+    /// The defaults: two-phase commits, a checkpoint after 100 ms without a commit, 256 MiB of
+    /// file pages and 64 MiB of decoded entries in memory.
+    pub fn new(sources: Sources) -> Self {
+        Self {
+            sources,
+            durability: Durability::default(),
+            idle_checkpoint: Some(Duration::from_millis(100)),
+            cache_bytes: 256 << 20,
+            entry_cache_bytes: 64 << 20,
+            write_ahead: cfg!(target_os = "linux"),
+            encrypt: None,
+            merge_after: index::GENERATION_ENTRIES,
+            redact: None,
+        }
+    }
+
+    /// What an acknowledged append survives.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How long after the last commit a checkpoint is made; `None` leaves it to
+    /// [`RedbStore::checkpoint`](super::RedbStore::checkpoint) and to closing.
+    #[must_use]
+    pub fn idle_checkpoint(mut self, after: Option<Duration>) -> Self {
+        self.idle_checkpoint = after;
+        self
+    }
+
+    /// Bytes of file pages kept in memory.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Bytes of entries kept in memory decoded, hashed once.
+    #[must_use]
+    pub fn entry_cache_bytes(mut self, bytes: u64) -> Self {
+        self.entry_cache_bytes = bytes;
+        self
+    }
+
+    /// What sees every body before it is written, and may replace it. Entries so changed have other ids
+    /// than their drafts foretell.
+    #[must_use]
+    pub fn redact(mut self, hook: Arc<dyn Redact>) -> Self {
+        self.redact = Some(hook);
+        self
+    }
+
+    /// What wraps the keys that bodies are sealed under: a new store is then an encrypted one, and a store
+    /// that is can be opened only with the same master key. See [`crate::encrypt`].
+    #[must_use]
+    pub fn encrypt(mut self, master: Arc<dyn Encrypt>) -> Self {
+        self.encrypt = Some(master);
+        self
+    }
+
+    /// Whether to write zeros ahead of the used part of the file, a quarter of it and at most 16 MiB:
+    /// the default on Linux. Say no on btrfs, ZFS and the like.
+    #[must_use]
+    pub fn write_ahead(mut self, ahead: bool) -> Self {
+        self.write_ahead = ahead;
+        self
+    }
+
+    /// Entries whose index keys gather in memory before they are merged into the file, a sixteenth in each
+    /// commit: 16,384 by default. Fewer make every append dearer and opening a little faster; tests
+    /// see a merge sooner.
+    #[must_use]
+    pub fn merge_after(mut self, entries: usize) -> Self {
+        self.merge_after = entries.max(1);
+        self
+    }
+}

@@ -1,0 +1,145 @@
+//! Writes what a change does, once that is decided: entries and their places, heads, the session, the row
+//! of the journal.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::apply::Applier;
+use super::fault::Fault;
+use super::keyring;
+use super::overlay::New;
+use super::prepare::Prepared;
+use super::tables::{SessionRow, memo_key};
+use crate::encode;
+use crate::error::Result;
+use crate::place::{Number, Place};
+use crate::store::{HeadMove, JournalRow, MemoWrite, Stored};
+
+impl Applier<'_, '_> {
+    pub(super) fn write_memos(&mut self, memos: &[MemoWrite], session: u64) -> Result<(), Fault> {
+        for MemoWrite { name, value, .. } in memos {
+            let key = memo_key(session, name);
+            match value {
+                Some(value) => self.tables.state.insert(key.as_slice(), value.as_slice())?,
+                None => self.tables.state.remove(key.as_slice())?,
+            };
+            self.wrote = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn write(
+        &mut self,
+        Prepared { change, shorter, .. }: &Prepared,
+        mut session: SessionRow,
+        created: bool,
+        new: &BTreeMap<Number, New>,
+        moves: Vec<(HeadMove, Option<Number>)>,
+        activated: Option<(String, String)>,
+    ) -> Result<u64> {
+        self.wrote = true;
+        let first_entry = self.counters.entries;
+        let sealing = if new.values().any(|new| keyring::is_sealed(&new.entry)) {
+            self.keyring.of_session(&mut self.tables, &mut session)?
+        } else {
+            None
+        };
+        for (number, New { draft, entry, place }) in new {
+            let shorter = shorter.get(*draft).and_then(Option::as_deref);
+            let sealed =
+                sealing.as_ref().map(|sealing| sealing.seal(entry, shorter)).transpose()?;
+            let frame = match sealed.flatten() {
+                Some(sealed) => encode::frame(&sealed, None),
+                None => encode::frame(entry, shorter),
+            };
+            self.counters.stored_bytes += frame.len() as u64;
+            let row = encode::pack(&**place)?;
+            self.insert(*number, &frame, &row)?;
+            self.index.insert(self.merging, place);
+            self.appended.push(Stored { place: Place::clone(place), entry: Arc::clone(entry) });
+            session.first_entry.get_or_insert(*number);
+            session.last_entry = Some(*number);
+        }
+        self.counters.entries += new.len() as u64;
+        session.entries += new.len() as u64;
+        for (moved, to) in &moves {
+            self.move_head(&mut session, moved, *to)?;
+        }
+        if let Some((_, active)) = &activated {
+            self.activate(&mut session, active)?;
+        }
+        session.changed_ms = change.at_ms;
+        let row = JournalRow {
+            number: self.counters.journal_rows,
+            session: session.number,
+            previous_in_session: (!created).then_some(session.last_journal),
+            reason: change.reason,
+            at_ms: change.at_ms,
+            first_entry,
+            entries: new.len() as u64,
+            moves: moves.into_iter().map(|(moved, _)| moved).collect(),
+            activated,
+            before: session.journal_root,
+        };
+        self.record(session, created, &row)?;
+        Ok(row.number)
+    }
+
+    fn insert(&mut self, number: Number, frame: &[u8], place: &[u8]) -> Result<(), Fault> {
+        self.tables.entries.push(number, frame)?;
+        self.tables.places.push(number, place)
+    }
+
+    fn move_head(
+        &mut self,
+        session: &mut SessionRow,
+        moved: &HeadMove,
+        to: Option<Number>,
+    ) -> Result<(), Fault> {
+        session.branches += u64::from(moved.exists);
+        session.branches -= u64::from(moved.existed);
+        if moved.branch == session.active {
+            (session.has_active, session.head) = (moved.exists, to);
+            return Ok(());
+        }
+        if moved.exists {
+            self.tables.put_head(session.number, &moved.branch, to)
+        } else {
+            self.tables.remove_head(session.number, &moved.branch)
+        }
+    }
+
+    /// Gives the branch that was active a row of its own, and takes that of the new one into the
+    /// session's.
+    fn activate(&mut self, session: &mut SessionRow, active: &str) -> Result<(), Fault> {
+        let head = self.tables.head(session, active)?;
+        if session.has_active {
+            self.tables.put_head(session.number, &session.active, session.head)?;
+        }
+        self.tables.remove_head(session.number, active)?;
+        active.clone_into(&mut session.active);
+        (session.has_active, session.head) = (head.is_some(), head.flatten());
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        mut session: SessionRow,
+        created: bool,
+        row: &JournalRow,
+    ) -> Result<(), Fault> {
+        let bytes = encode::pack(row)?;
+        self.tables.journal.push(row.number, &bytes)?;
+        self.counters.journal_rows += 1;
+        session.last_journal = row.number;
+        session.journal_root = encode::chained(&session.journal_root, &bytes);
+        if created {
+            self.tables.names.insert(session.name.as_bytes(), session.number)?;
+            self.counters.sessions += 1;
+            // Others of this group may fork from it.
+            self.tables.put_session(&session)?;
+        }
+        self.sessions.put(session);
+        Ok(())
+    }
+}
