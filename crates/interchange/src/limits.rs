@@ -45,7 +45,7 @@ pub(crate) const PAGE: usize = 128;
 /// Bytes of one line of a bundle: a body at twice its size, and the envelope around it.
 pub(crate) const BUNDLE_LINE_BYTES: u64 = (128 << 20) + (1 << 20);
 /// Branches that one bundle may bind.
-pub(crate) const BUNDLE_BRANCHES: usize = 9_000;
+pub(crate) const BUNDLE_BRANCHES: usize = 100_000;
 /// Bytes of a bundle that are compressed as one frame, give or take one line.
 #[cfg(feature = "zstd")]
 pub(crate) const FRAME_BYTES: usize = 4 << 20;
