@@ -28,25 +28,32 @@ fn found_within(engine: &impl Engine, plan: Plan) {
 
 #[test]
 fn invariant_4_power_loss_keeps_what_was_acknowledged() {
-    holds(&Redb::new(Durability::TwoPhase), Plan::new(Failure::None), 0..200);
+    holds(&Redb::new(Durability::Logged), Plan::new(Failure::None), 0..200);
 }
 
 #[test]
 fn invariant_4_a_failed_sync_and_power_loss_keep_what_was_acknowledged() {
-    let counts = holds(&Redb::new(Durability::TwoPhase), Plan::new(Failure::Sync), 0..200);
+    let counts = holds(&Redb::new(Durability::Logged), Plan::new(Failure::Sync), 0..200);
     assert!(counts.failures > 0, "no sync failed");
 }
 
 #[test]
 fn invariant_4_a_failed_call_and_power_loss_keep_what_was_acknowledged() {
-    let counts = holds(&Redb::new(Durability::TwoPhase), Plan::new(Failure::Call), 0..100);
+    let counts = holds(&Redb::new(Durability::Logged), Plan::new(Failure::Call), 0..100);
     assert!(counts.failures > 0, "no call failed");
 }
 
 #[test]
 fn invariant_4_a_full_disk_and_power_loss_keep_what_was_acknowledged() {
-    let counts = holds(&Redb::new(Durability::TwoPhase), Plan::new(Failure::Full), 0..100);
+    let counts = holds(&Redb::new(Durability::Logged), Plan::new(Failure::Full), 0..100);
     assert!(counts.failures > 0, "the disk was never full");
+}
+
+#[test]
+fn invariant_4_commits_without_the_log_keep_what_was_acknowledged() {
+    for failure in [Failure::None, Failure::Sync, Failure::Call, Failure::Full] {
+        holds(&Redb::new(Durability::TwoPhase), Plan::new(failure), 0..50);
+    }
 }
 
 /// Few enough that a merge begins and ends within the groups of one round.
@@ -55,7 +62,7 @@ const MERGE_AFTER: usize = 32;
 #[test]
 fn invariant_4_power_loss_at_every_call_of_an_index_merge_keeps_what_was_acknowledged() {
     let start = std::time::Instant::now();
-    let engine = Redb::new(Durability::TwoPhase).merging_after(MERGE_AFTER);
+    let engine = Redb::new(Durability::Logged).merging_after(MERGE_AFTER);
     let plan = Plan { images: 4, groups: 12, ..Plan::new(Failure::None) };
     let mut counts = Counts::default();
     for seed in 0..2 {
@@ -67,7 +74,7 @@ fn invariant_4_power_loss_at_every_call_of_an_index_merge_keeps_what_was_acknowl
 
 #[test]
 fn invariant_4_failures_while_the_index_is_merged_keep_what_was_acknowledged() {
-    let engine = Redb::new(Durability::TwoPhase).merging_after(8);
+    let engine = Redb::new(Durability::Logged).merging_after(8);
     for failure in [Failure::None, Failure::Sync, Failure::Call, Failure::Full] {
         holds(&engine, Plan::new(failure), 0..40);
     }
@@ -80,7 +87,7 @@ fn a_tiny_store_without_a_bug_holds() {
 
 #[test]
 fn planted_syncs_that_do_nothing_are_found() {
-    found_within(&Redb::new(Durability::TwoPhase), Plan::new(Failure::SilentSyncs));
+    found_within(&Redb::new(Durability::Logged), Plan::new(Failure::SilentSyncs));
 }
 
 #[test]
@@ -101,5 +108,5 @@ fn planted_one_phase_commits_with_a_failed_sync_are_found() {
 #[test]
 fn planted_creation_in_place_is_found() {
     let plan = Plan { creation_may_fail: false, ..Plan::new(Failure::None) };
-    found_within(&Redb::new(Durability::TwoPhase), plan);
+    found_within(&Redb::new(Durability::Logged), plan);
 }

@@ -10,11 +10,16 @@ use treering_tree::{Body, Durability, Expect, Kind, Options, RedbStore, Session,
 /// Entries before the checkpoint, and after it.
 const BEFORE: u64 = 30;
 const AFTER: u64 = 30;
+/// A log that is filled several times.
+const LOG_BYTES: u64 = 64 << 10;
 /// Images of the disk after power loss.
 const IMAGES: u64 = 60;
 
 fn open(disk: &SimDisk, durability: Durability) -> Arc<RedbStore> {
-    let options = Options::new(Sources::fixed(1)).durability(durability).idle_checkpoint(None);
+    let options = Options::new(Sources::fixed(1))
+        .durability(durability)
+        .idle_checkpoint(None)
+        .log_bytes(LOG_BYTES);
     Arc::new(RedbStore::with_backend(disk.factory(), options).unwrap())
 }
 
@@ -57,6 +62,11 @@ async fn left(durability: Durability) -> (u64, u64) {
         least = least.min(found(disk.image(&mut Rng::new(seed)), durability).await);
     }
     (killed, least)
+}
+
+#[tokio::test]
+async fn logged_loses_nothing() {
+    assert_eq!(left(Durability::Logged).await, (BEFORE + AFTER, BEFORE + AFTER));
 }
 
 #[tokio::test]

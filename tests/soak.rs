@@ -126,7 +126,7 @@ fn bombs(count: u64) -> ExitCode {
 }
 
 fn soak(limit: Duration, from: u64) -> ExitCode {
-    let engine = Redb::new(Durability::TwoPhase);
+    let engine = Redb::new(Durability::Logged);
     let start = Instant::now();
     let mut counts = [Counts::default(); FAILURES.len()];
     let mut seed = from;

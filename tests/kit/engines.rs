@@ -21,6 +21,9 @@ use super::sim_disk::SimDisk;
 /// Small, so that reads reach the disk.
 const CACHE_BYTES: usize = 1 << 20;
 
+/// Small, so that the log is filled again and again.
+const LOG_BYTES: u64 = 32 << 10;
+
 /// The engine itself.
 #[derive(Debug)]
 pub struct Redb {
@@ -57,6 +60,7 @@ impl Engine for Redb {
         let mut options = Options::new(Sources::fixed(1))
             .durability(self.durability)
             .idle_checkpoint(None)
+            .log_bytes(LOG_BYTES)
             .cache_bytes(CACHE_BYTES);
         if let Some(entries) = self.merge_after {
             options = options.merge_after(entries);

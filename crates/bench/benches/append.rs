@@ -143,14 +143,15 @@ fn engines(
         filled(Arc::new(store))
     };
     let sqlite = |file: &str, unique| peer(Box::new(Sqlite::new(&path(file), unique)));
-    let (full, relaxed) = (Durability::TwoPhase, Durability::Relaxed);
+    let (logged, full, relaxed) = (Durability::Logged, Durability::TwoPhase, Durability::Relaxed);
     // Name, name of its files, how it is made.
-    let all: [(&str, &'static str, Make<'_>); 9] = [
+    let all: [(&str, &'static str, Make<'_>); 10] = [
         ("SQLite WAL FULL, UNIQUE(hash)", "a.sqlite", &|file| sqlite(file, true)),
         ("SQLite WAL FULL, no hash index", "b.sqlite", &|file| sqlite(file, false)),
         ("pre-zeroed log, fdatasync", "log", &|file| peer(Box::new(Log::zeroed(&path(file))))),
         ("JSON lines, fdatasync", "jsonl", &|file| peer(Box::new(Log::json_lines(&path(file))))),
-        ("treering", "two", &|file| tree(file, full)),
+        ("treering", "tree", &|file| tree(file, logged)),
+        ("treering, two-phase", "two", &|file| tree(file, full)),
         ("treering, relaxed", "one", &|file| tree(file, relaxed)),
         ("prototype: log of pages, two-phase", "pages-2", &|file| paged(file, full)),
         ("prototype: log of pages, one-phase", "pages-1", &|file| paged(file, relaxed)),

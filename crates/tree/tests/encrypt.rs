@@ -180,15 +180,14 @@ async fn a_rotated_store_opens_with_the_new_key_alone_and_holds_no_old_row() {
     }
 }
 
-/// The wrapped keys in the bytes of a store: what follows `key` and a number in a leaf of 72-byte rows.
+/// The wrapped keys in the bytes of a store, but for their nonces, as its log has them: lengths, `key` and a
+/// number, then 72 bytes.
 fn wrapped_rows(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let starts = bytes
-        .windows(10)
-        .enumerate()
-        .filter(|(_, window)| window.starts_with(b"key\0\0\0\0\0\0\0"));
-    let rows: Vec<_> = starts.filter_map(|(at, _)| bytes.get(at + 11..at + 11 + 24)).collect();
+    let mark = b"\x0b\0\0\0\x48\0\0\0key";
+    let starts = bytes.windows(mark.len()).enumerate().filter(|(_, window)| *window == mark);
+    let rows: Vec<_> = starts.map(|(at, _)| bytes[at + 19..][24..72].to_vec()).collect();
     assert!(!rows.is_empty());
-    rows.into_iter().map(<[u8]>::to_vec).filter(|row| row.iter().any(|byte| *byte != 0)).collect()
+    rows
 }
 
 #[tokio::test]

@@ -3,11 +3,12 @@
 //! more. Useless on copy-on-write file systems, where [`Options::write_ahead`](super::Options) says no.
 
 use std::io;
-use std::ops::Bound;
 use std::sync::{PoisonError, RwLock};
 
-use redb::backends::FileBackend;
-use redb::{BackendError, StorageBackend};
+use redb::StorageBackend;
+
+use super::layout::Region;
+use super::switch::delegate_locks;
 
 /// A quarter of what is used, but at least and at most this many bytes ahead.
 const LEAST_BYTES: u64 = 1 << 20;
@@ -18,15 +19,20 @@ const STEP_BYTES: u64 = 64 << 10;
 /// A file whose blocks exist before redb writes to them.
 #[derive(Debug)]
 pub(super) struct Ahead {
-    file: FileBackend,
+    file: Region,
     /// Everything below is allocated, as far as this handle knows. Writers share it; who moves it
     /// keeps them out.
     reach: RwLock<u64>,
 }
 
 impl Ahead {
-    pub(super) fn new(file: FileBackend) -> Self {
+    pub(super) fn new(file: Region) -> Self {
         Self { file, reach: RwLock::new(0) }
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "what delegates locks may fail")]
+    fn under(&self) -> io::Result<&dyn StorageBackend> {
+        Ok(&self.file)
     }
 
     /// Moves the reach past `end`. Only bytes that read as zero are written, as zeros: a crash in
@@ -88,43 +94,20 @@ impl StorageBackend for Ahead {
         self.file.close()
     }
 
-    fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_range(from, to)
-    }
-
-    fn try_lock_shared_range(
-        &self,
-        from: Bound<u64>,
-        to: Bound<u64>,
-    ) -> Result<bool, BackendError> {
-        self.file.try_lock_shared_range(from, to)
-    }
-
-    fn lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_range(from, to)
-    }
-
-    fn lock_shared_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_shared_range(from, to)
-    }
-
-    fn unlock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<(), BackendError> {
-        self.file.unlock_range(from, to)
-    }
-
-    fn query_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.query_lock_range(from, to)
-    }
+    delegate_locks!();
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
     fn what_was_written_stays_and_the_rest_is_zero() {
         let file = tempfile::tempfile().unwrap();
-        let backend = Ahead::new(FileBackend::new(file).unwrap());
+        let backend = Arc::new(redb::backends::FileBackend::new(file).unwrap());
+        let backend = Ahead::new(Region { backend, start: 0 });
         backend.set_len(8 << 20).unwrap();
         // Going back below the first write, past its end, over a step's edge, to the end.
         let writes: [(u64, &[u8]); 4] = [

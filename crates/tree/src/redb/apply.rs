@@ -7,7 +7,7 @@ use super::index::{Index, Merging};
 use super::keyring::Keyring;
 use super::prepare::{Prepared, Work};
 use super::sessions::Sessions;
-use super::tables::{Counters, WriteTables};
+use super::tables::{COUNTERS_BYTES, Counters, WriteTables};
 use crate::error::{ErrorKind, Result};
 use crate::place::Number;
 use crate::store::{Committed, Stored};
@@ -40,6 +40,8 @@ pub(super) struct Applied {
     /// How far the merged index reaches, where this group completed a merge.
     pub(super) indexed: Option<Number>,
     pub(super) wrote: bool,
+    /// What to do again after a crash, where it fits in the log.
+    pub(super) record: Option<Vec<u8>>,
 }
 
 impl Applier<'_, '_> {
@@ -80,10 +82,16 @@ impl Applier<'_, '_> {
             indexed = self.index.merge_slice(self.merging, &mut self.tables, entries, appended)?;
             self.counters.indexed = indexed.unwrap_or(self.counters.indexed);
             self.sessions.flush(&mut self.tables)?;
+            if self.tables.redo.fits(COUNTERS_BYTES) {
+                self.counters.logged += 1;
+            } else {
+                self.counters.pass_log();
+            }
             self.tables.put_counters(&self.counters)?;
         }
-        let Self { counters, appended, erased, wrote, .. } = self;
-        Ok(Applied { answers, counters, appended, erased, indexed, wrote })
+        let Self { tables, counters, appended, erased, wrote, .. } = self;
+        let record = tables.redo.into_record();
+        Ok(Applied { answers, counters, appended, erased, indexed, wrote, record })
     }
 
     /// Applies `change`, or refuses it with nothing written.

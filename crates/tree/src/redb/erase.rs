@@ -122,10 +122,8 @@ impl Applier<'_, '_> {
     }
 
     fn replace(&mut self, number: Number, frame: &[u8]) -> Result<(), Fault> {
-        // One that this group appended is not in the table yet.
-        self.tables.entries.settle()?;
         let before = self.tables.frame_at(number)?.bytes().len() as u64;
-        self.tables.entries.replace(number, frame)?;
+        self.tables.replace_entry(number, frame)?;
         self.counters.stored_bytes = self.counters.stored_bytes - before + frame.len() as u64;
         Ok(())
     }

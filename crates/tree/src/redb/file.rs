@@ -5,7 +5,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, StorageBackend};
@@ -14,13 +13,14 @@ use super::Options;
 use super::ahead::Ahead;
 use super::fault::{STORE_FILE, guarded};
 use super::keyring::Keyring;
+use super::layout::{Layout, PAGE_BYTES, Region};
+use super::log::Log;
 use super::shelter::Shelter;
+use super::switch::{Switch, Switched};
 use super::tables::{Counters, FORMAT, Identity, WriteTables};
 use crate::error::{Error, Result};
 use crate::sources::Sources;
 
-/// What every redb file begins with.
-const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 /// Bytes of pages kept while a store is created.
 const CREATING_BYTES: usize = 1 << 20;
 
@@ -38,9 +38,25 @@ pub(super) enum Place {
 /// Makes a backend over the same bytes, each time it is called.
 pub type BackendFactory = dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send + Sync;
 
+/// A database, and where its log is.
+pub(super) struct Opened {
+    pub(super) database: Database,
+    backend: Arc<dyn StorageBackend>,
+    layout: Layout,
+    writes_ahead: bool,
+}
+
+impl Opened {
+    /// The log; its records are read from the first of this generation on.
+    pub(super) fn log(&self, generation: u64) -> Log {
+        let backend = Arc::clone(&self.backend);
+        Log::new(backend, self.layout.log(), self.writes_ahead, generation)
+    }
+}
+
 /// Opens the database, which is created where there is none. `switch` cuts it off later.
-pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<Database> {
-    let open = |backend| database(backend, options.cache_bytes, switch.clone());
+pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<Opened> {
+    let open = |backend, ahead| database(backend, options, switch.clone(), ahead);
     match place {
         Place::File(path) => {
             if !exists(path)? {
@@ -49,18 +65,17 @@ pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<
             let file = open_existing(path)?;
             let opened = file.metadata();
             let backend = guarded(|| Ok(FileBackend::new(file)?))?;
-            let backend: Box<dyn StorageBackend> =
-                if options.write_ahead { Box::new(Ahead::new(backend)) } else { Box::new(backend) };
-            let database = open(backend).map_err(|error| locked(error, path))?;
+            let ahead = options.write_ahead;
+            let store = open(Box::new(backend), ahead).map_err(|error| locked(error, path))?;
             check_in_place(path, opened)?;
-            Ok(database)
+            Ok(store)
         }
-        Place::Memory => fresh(open(Box::new(InMemoryBackend::new()))?, options),
+        Place::Memory => fresh(open(Box::new(InMemoryBackend::new()), false)?, options),
         Place::Custom(factory) => {
             let backend = factory().map_err(|cause| storage("opening the backend", cause))?;
             let is_new = backend.len().map_err(|cause| storage("reading the length", cause))? == 0;
-            let database = open(backend)?;
-            if is_new { fresh(database, options) } else { Ok(database) }
+            let store = open(backend, false)?;
+            if is_new { fresh(store, options) } else { Ok(store) }
         }
     }
 }
@@ -70,7 +85,7 @@ pub(super) fn open_sheltered(
     place: &Place,
     options: &Options,
     switch: &Switch,
-) -> Result<Database> {
+) -> Result<Opened> {
     let backend: Box<dyn StorageBackend> = match place {
         Place::File(path) => {
             let doing = |cause| storage(&format!("opening {}", path.display()), cause);
@@ -83,7 +98,7 @@ pub(super) fn open_sheltered(
         }
     };
     let shelter = Shelter::new(backend).map_err(|cause| storage("reading the length", cause))?;
-    database(Box::new(shelter), options.cache_bytes, switch.clone())
+    database(Box::new(shelter), options, switch.clone(), false)
 }
 
 fn exists(path: &Path) -> Result<bool> {
@@ -103,11 +118,10 @@ fn open_existing(path: &Path) -> Result<File> {
     options.read(true).write(true);
     let doing = |what: &str| format!("{what} {}", path.display());
     let file = options.open(path).map_err(|cause| storage(&doing("opening"), cause))?;
-    // redb would make an empty file a database of its own, and calls any other one an I/O error.
     let mut start = Vec::new();
-    let read = (&file).take(MAGIC.len() as u64).read_to_end(&mut start);
+    let read = (&file).take(PAGE_BYTES as u64).read_to_end(&mut start);
     read.map_err(|cause| storage(&doing("reading"), cause))?;
-    if start == MAGIC {
+    if Layout::read(&start).is_some() {
         return Ok(file);
     }
     let detail = format!("{} is no store, or its first bytes are damaged", path.display());
@@ -152,8 +166,9 @@ fn create(path: &Path, wanted: &Options) -> Result<()> {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(temporary).map_err(doing)?;
         let backend = guarded(|| Ok(FileBackend::new(file)?))?;
-        let database = database(Box::new(backend), CREATING_BYTES, Switch::default())?;
-        drop(fresh(database, wanted)?);
+        let wanted = wanted.clone().cache_bytes(CREATING_BYTES);
+        let store = database(Box::new(backend), &wanted, Switch::default(), false)?;
+        drop(fresh(store, &wanted)?);
         Ok(())
     })
 }
@@ -208,15 +223,29 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 
 fn database(
     backend: Box<dyn StorageBackend>,
-    cache_bytes: usize,
+    options: &Options,
     switch: Switch,
-) -> Result<Database> {
-    let backend = Switched(backend, switch);
-    guarded(|| Ok(Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)?))
+    writes_ahead: bool,
+) -> Result<Opened> {
+    let backend: Arc<dyn StorageBackend> = Arc::new(Switched::new(backend, switch));
+    let layout = Layout::of(&*backend, Layout::new(options.log_bytes));
+    let layout = layout.map_err(|cause| storage("reading the first page", cause))?;
+    let layout = layout.ok_or_else(|| Error::corrupt(STORE_FILE, "its first page is damaged"))?;
+    let region = Region { backend: Arc::clone(&backend), start: layout.database_at() };
+    let mut builder = Builder::new();
+    builder.set_cache_size(options.cache_bytes);
+    let database = guarded(|| {
+        Ok(if writes_ahead {
+            builder.create_with_backend(Ahead::new(region))?
+        } else {
+            builder.create_with_backend(region)?
+        })
+    })?;
+    Ok(Opened { database, backend, layout, writes_ahead })
 }
 
 /// Gives a new database an identity and all tables, durable when this returns.
-fn fresh(database: Database, options: &Options) -> Result<Database> {
+fn fresh(store: Opened, options: &Options) -> Result<Opened> {
     let sources = &options.sources;
     let mut identity =
         Identity { format: FORMAT, epoch: [0; 16], secret: [0; 32], created_ms: sources.now_ms() };
@@ -226,7 +255,7 @@ fn fresh(database: Database, options: &Options) -> Result<Database> {
         sources.fill(&mut identity.secret);
     }
     guarded(|| {
-        let mut txn = database.begin_write()?;
+        let mut txn = store.database.begin_write()?;
         txn.set_two_phase_commit(true);
         txn.set_quick_repair(true);
         let mut tables = WriteTables::open(&txn)?;
@@ -238,7 +267,7 @@ fn fresh(database: Database, options: &Options) -> Result<Database> {
         drop(tables);
         Ok(txn.commit()?)
     })?;
-    Ok(database)
+    Ok(store)
 }
 
 fn locked(error: Error, path: &Path) -> Error {
@@ -270,58 +299,4 @@ fn read_pid(path: &Path) -> Option<u32> {
 /// An I/O error with what was being done.
 pub(super) fn storage(doing: &str, cause: io::Error) -> Error {
     Error::Storage { detail: format!("{doing}: {cause}"), source: Some(Box::new(cause)) }
-}
-
-/// Cuts a database off from its bytes.
-///
-/// redb commits once more when it is closed. Over damaged pages that commit can panic twice and take the
-/// process with it, and it can make damage worse: a handle that met damage is cut off before it closes.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Switch(Arc<AtomicBool>);
-
-impl Switch {
-    pub(super) fn cut(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    fn check(&self) -> io::Result<()> {
-        if self.0.load(Ordering::Acquire) {
-            return Err(io::Error::other("cut off after damage was met"));
-        }
-        Ok(())
-    }
-}
-
-/// Any backend, behind a switch.
-#[derive(Debug)]
-struct Switched(Box<dyn StorageBackend>, Switch);
-
-macro_rules! delegate {
-    ($($name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {
-        impl StorageBackend for Switched {
-            $(fn $name(&self, $($arg: $type),*) -> $result {
-                self.1.check()?;
-                self.0.$name($($arg),*)
-            })*
-
-            fn close(&self) -> io::Result<()> {
-                self.0.close()
-            }
-        }
-    };
-}
-type Edge = std::ops::Bound<u64>;
-type Locking<T> = std::result::Result<T, redb::BackendError>;
-delegate! {
-    len() -> io::Result<u64>;
-    read(offset: u64, out: &mut [u8]) -> io::Result<()>;
-    set_len(len: u64) -> io::Result<()>;
-    sync_data() -> io::Result<()>;
-    write(offset: u64, data: &[u8]) -> io::Result<()>;
-    try_lock_range(start: Edge, end: Edge) -> Locking<bool>;
-    try_lock_shared_range(start: Edge, end: Edge) -> Locking<bool>;
-    lock_range(start: Edge, end: Edge) -> Locking<()>;
-    lock_shared_range(start: Edge, end: Edge) -> Locking<()>;
-    unlock_range(start: Edge, end: Edge) -> Locking<()>;
-    query_lock_range(start: Edge, end: Edge) -> Locking<bool>;
 }

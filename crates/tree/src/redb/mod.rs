@@ -16,7 +16,9 @@ mod file;
 mod group;
 mod index;
 mod keyring;
+mod layout;
 mod leaf;
+mod log;
 mod open;
 mod options;
 mod overlay;
@@ -26,6 +28,7 @@ mod queue;
 #[cfg(test)]
 mod queue_tests;
 mod recover;
+mod redo;
 mod restore;
 mod rewrite;
 mod roll;
@@ -35,6 +38,7 @@ mod sessions;
 mod shelter;
 pub(crate) mod shrink;
 mod snapshot;
+mod switch;
 mod sync;
 mod tables;
 mod write;
@@ -51,7 +55,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use self::cache::Caches;
 pub use self::file::BackendFactory;
-use self::open::{Open, Shared, State};
+use self::open::{Open, Resumed, Shared, State};
 pub use self::options::{Durability, Options};
 use self::prepare::Prepared;
 use self::queue::{Queue, Weight};
@@ -120,7 +124,7 @@ impl RedbStore {
     }
 
     fn start(place: file::Place, options: Options) -> Result<Self> {
-        let (open, counters, merging) = Open::new(&place, &options)?;
+        let (open, Resumed { counters, merging, log }) = Open::new(&place, &options)?;
         let secret = open.identity.secret;
         let state = RwLock::new(State::Open(Arc::new(open)));
         let shared = Arc::new(Shared { place, options, queue: Queue::new(GATHER), state });
@@ -128,6 +132,7 @@ impl RedbStore {
             shared: Arc::clone(&shared),
             counters,
             merging,
+            log,
             sessions: Sessions::default(),
             dirty: false,
         };

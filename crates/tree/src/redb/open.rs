@@ -1,6 +1,7 @@
 //! What an open store is made of: the database, what is kept in memory beside it, and what the handle
 //! shares with the writer.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -8,10 +9,13 @@ use super::cache::Caches;
 use super::fault::{self, guarded};
 use super::index::{Index, Merging};
 use super::keyring::Keyring;
+use super::log::Log;
 use super::options::Options;
 use super::queue::Queue;
 use super::snapshot::Snapshot;
-use super::tables::{self, Counters, Identity, ReadTables};
+use super::redo;
+use super::switch::Switch;
+use super::tables::{self, Counters, Identity, ReadTables, WriteTables};
 use super::writer::Request;
 use super::{file, gone};
 use crate::error::{Error, Result};
@@ -31,38 +35,44 @@ pub(super) struct Open {
     latest: RwLock<Option<(u64, Arc<Snapshot>)>>,
     /// Whether redb has met damage: reads go on, writes do not.
     damaged: AtomicBool,
-    switch: file::Switch,
+    switch: Switch,
+}
+
+/// What the writer goes on with.
+pub(super) struct Resumed {
+    pub(super) counters: Counters,
+    pub(super) merging: Merging,
+    pub(super) log: Log,
 }
 
 impl Open {
-    pub(super) fn new(place: &file::Place, options: &Options) -> Result<(Self, Counters, Merging)> {
-        let switch = file::Switch::default();
-        let database = file::open(place, options, &switch)?;
-        Self::over(database, switch, options)
+    pub(super) fn new(place: &file::Place, options: &Options) -> Result<(Self, Resumed)> {
+        let switch = Switch::default();
+        let opened = file::open(place, options, &switch)?;
+        Self::over(opened, switch, options)
     }
 
     /// The same for reading only, on a disk that refuses writes.
     pub(super) fn sheltered(place: &file::Place, options: &Options) -> Result<Self> {
-        let switch = file::Switch::default();
-        let database = file::open_sheltered(place, options, &switch)?;
-        Ok(Self::over(database, switch, options)?.0)
+        let switch = Switch::default();
+        let opened = file::open_sheltered(place, options, &switch)?;
+        Ok(Self::over(opened, switch, options)?.0)
     }
 
-    fn over(
-        database: redb::Database,
-        switch: file::Switch,
-        options: &Options,
-    ) -> Result<(Self, Counters, Merging)> {
-        let (identity, keyring, counters, (index, merging)) = guarded(|| {
+    fn over(opened: file::Opened, switch: Switch, options: &Options) -> Result<(Self, Resumed)> {
+        let (identity, keyring, counters, (index, merging), log) = guarded(|| {
             use redb::ReadableDatabase;
+            let database = &opened.database;
             let txn = database.begin_read()?;
             let mut identity = tables::identity(&txn)?;
+            let log = caught_up(&opened, ReadTables::open(&txn)?.counters()?)?;
+            let txn = database.begin_read()?;
             let tables = ReadTables::open(&txn)?;
             let (keyring, secret) = Keyring::open(options, &tables)?;
             identity.secret = secret.unwrap_or(identity.secret);
             let counters = tables.counters()?;
             let index = Index::recover(&tables, counters.indexed, options.merge_after)?;
-            Ok((identity, keyring, counters, index))
+            Ok((identity, keyring, counters, index, log))
         })
         .inspect_err(|_| switch.cut())?;
         let entry_cache_bytes = options.entry_cache_bytes;
@@ -70,7 +80,7 @@ impl Open {
         let (version, latest) = (AtomicU64::new(0), RwLock::new(None));
         let damaged = AtomicBool::new(false);
         let open = Self {
-            database,
+            database: opened.database,
             index,
             identity,
             keyring: Arc::new(keyring),
@@ -81,7 +91,7 @@ impl Open {
             damaged,
             switch,
         };
-        Ok((open, counters, merging))
+        Ok((open, Resumed { counters, merging, log }))
     }
 
     /// The newest state. Readers between two commits share one snapshot.
@@ -136,6 +146,44 @@ impl Open {
         self.version.fetch_add(1, Ordering::Release);
         // Lets go of the pages that the older state holds.
         *self.latest.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Does again what the log holds and redb had not saved; answers the log, empty then.
+fn caught_up(opened: &file::Opened, mut counters: Counters) -> Result<Log, fault::Fault> {
+    let mut log = opened.log(counters.log);
+    let mut record = next_missed(&mut log, &counters)?;
+    if record.is_none() {
+        return Ok(log);
+    }
+    let mut txn = opened.database.begin_write()?;
+    txn.set_two_phase_commit(true);
+    txn.set_quick_repair(true);
+    let mut tables = WriteTables::open(&txn)?;
+    while let Some(missed) = record {
+        redo::redo(&missed, &mut tables, &mut counters)?;
+        record = next_missed(&mut log, &counters)?;
+    }
+    counters.pass_log();
+    tables.entries.settle()?;
+    tables.put_counters(&counters)?;
+    drop(tables);
+    txn.commit()?;
+    log.restart(counters.log);
+    Ok(log)
+}
+
+/// The next record that the state with these counters does not hold.
+fn next_missed(log: &mut Log, counters: &Counters) -> Result<Option<Vec<u8>>> {
+    loop {
+        let read = log.read().map_err(|cause| match cause.kind() {
+            io::ErrorKind::InvalidData => Error::corrupt("log", cause.to_string()),
+            _ => file::storage("reading the log", cause),
+        })?;
+        match read {
+            Some((number, _)) if number < counters.logged => {}
+            read => return Ok(read.map(|(_, record)| record)),
+        }
     }
 }
 

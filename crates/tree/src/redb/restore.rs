@@ -15,6 +15,7 @@ use super::salvage::Salvage;
 use super::sessions::Sessions;
 use super::shrink;
 use super::tables::{Counters, SessionRow, WriteTables};
+use super::open::Resumed;
 use super::{Open, Options};
 use crate::counted::Counted;
 use crate::derive::{self, Facts};
@@ -68,7 +69,7 @@ impl Restorer {
             });
         }
         let at_ms = options.sources.now_ms();
-        let (open, counters, merging) = Open::new(&Where::File(path.to_owned()), options)?;
+        let (open, Resumed { counters, merging, .. }) = Open::new(&Where::File(path.to_owned()), options)?;
         guarded(|| {
             let txn = open.database.begin_write()?;
             let mut tables = WriteTables::open(&txn)?;

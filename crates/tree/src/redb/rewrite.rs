@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::fault::guarded;
 use super::file::{self, Place as Where, Taken};
+use super::open::Resumed;
 use super::tables::{MetaRow, ReadTables, WriteTables, copy_all};
 use super::{Open, Options, RedbStore, shrink};
 use crate::encode;
@@ -69,10 +70,10 @@ fn rewrite(
         return Err(crate::error::Error::NotFound { what: "store", name });
     }
     let bytes_before = bytes();
-    let (old, counters, _) = Open::new(&Where::File(path.to_owned()), options)?;
+    let (old, Resumed { counters, .. }) = Open::new(&Where::File(path.to_owned()), options)?;
     file::publish(path, &options.sources, Taken::Replaced, |temporary| {
         let options = options.clone().write_ahead(false);
-        let (mut new, ..) = Open::new(&Where::File(temporary.to_owned()), &options)?;
+        let (mut new, _) = Open::new(&Where::File(temporary.to_owned()), &options)?;
         old.guarded(|| {
             use redb::ReadableDatabase;
             let from = ReadTables::open(&old.database.begin_read()?)?;

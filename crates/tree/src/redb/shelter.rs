@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Bound;
 use std::sync::{PoisonError, RwLock};
 
-use redb::{BackendError, StorageBackend};
+use redb::StorageBackend;
 
-const PAGE_BYTES: usize = 4096;
+use super::layout::PAGE_BYTES;
+use super::switch::delegate_locks;
+
 /// Pages kept in memory at most: redb writes a few to mend a file, and more only to a broken one.
 const PAGES: usize = 16_384;
 
@@ -32,6 +33,11 @@ impl Shelter {
     pub(super) fn new(under: Box<dyn StorageBackend>) -> io::Result<Self> {
         let len = under.len()?;
         Ok(Self { under, kept: RwLock::new(Kept { len, under_len: len, pages: BTreeMap::new() }) })
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "what delegates locks may fail")]
+    fn under(&self) -> io::Result<&dyn StorageBackend> {
+        Ok(&*self.under)
     }
 
     /// A page as it is below, zeros behind its end.
@@ -118,33 +124,7 @@ impl StorageBackend for Shelter {
         self.under.close()
     }
 
-    fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
-        self.under.try_lock_range(from, to)
-    }
-
-    fn try_lock_shared_range(
-        &self,
-        from: Bound<u64>,
-        to: Bound<u64>,
-    ) -> Result<bool, BackendError> {
-        self.under.try_lock_shared_range(from, to)
-    }
-
-    fn lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<(), BackendError> {
-        self.under.lock_range(from, to)
-    }
-
-    fn lock_shared_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<(), BackendError> {
-        self.under.lock_shared_range(from, to)
-    }
-
-    fn unlock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<(), BackendError> {
-        self.under.unlock_range(from, to)
-    }
-
-    fn query_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
-        self.under.query_lock_range(from, to)
-    }
+    delegate_locks!();
 }
 
 #[cfg(test)]

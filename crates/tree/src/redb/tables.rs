@@ -8,6 +8,7 @@ use redb::{
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
+use super::redo::{Does, Redo};
 use super::roll::{Chunk, LONG_BYTES, Roll, SHORT_BYTES, Tail, rows};
 use crate::encode;
 use crate::entry::Envelope;
@@ -65,7 +66,21 @@ pub(super) struct Counters {
     pub(super) stored_bytes: u64,
     /// Entries below this number are in the merged index.
     pub(super) indexed: u64,
+    /// The generation of the log's records that follow this state.
+    pub(super) log: u64,
+    /// How many of that generation this state holds already: redb may save itself at any time.
+    pub(super) logged: u64,
 }
+
+impl Counters {
+    /// Once redb itself saves this state, no record of the log has anything to add.
+    pub(super) fn pass_log(&mut self) {
+        (self.log, self.logged) = (self.log + 1, 0);
+    }
+}
+
+/// Bytes that counters take at most.
+pub(super) const COUNTERS_BYTES: usize = 128;
 
 /// The row of the counters: they, and what no row of its own holds yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,6 +242,8 @@ pub(super) struct Tables<B, N, S> {
     pub(super) places: Roll<N>,
     pub(super) journal: Roll<N>,
     pub(super) names: S,
+    /// What was written through these tables.
+    pub(super) redo: Redo,
 }
 
 type Bytes = &'static [u8];
@@ -250,6 +267,7 @@ macro_rules! open_all {
             places: roll($txn.open_table(PLACES)?, places, SHORT_BYTES),
             journal: roll($txn.open_table(JOURNAL)?, journal, SHORT_BYTES),
             names: $txn.open_table(NAMES)?,
+            redo: Redo::default(),
         }
     }};
 }
@@ -282,19 +300,68 @@ impl<'t> WriteTables<'t> {
         Ok(open_all!(txn))
     }
 
-    pub(super) fn put_identity(&mut self, identity: &Identity) -> Result<(), Fault> {
-        self.meta.insert(IDENTITY_KEY, encode::pack(identity)?.as_slice())?;
+    /// The same, noting what is written, as far as that fits in so many bytes.
+    pub(super) fn recording(txn: &'t WriteTransaction, room: usize) -> Result<Self, Fault> {
+        Ok(Self { redo: Redo::within(room), ..Self::open(txn)? })
+    }
+
+    pub(super) fn append_entry(&mut self, number: Number, frame: &[u8]) -> Result<(), Fault> {
+        self.redo.note(Does::AppendsEntry, &number.to_le_bytes(), frame);
+        self.entries.push(number, frame)
+    }
+
+    pub(super) fn append_place(&mut self, number: Number, row: &[u8]) -> Result<(), Fault> {
+        self.redo.note(Does::AppendsPlace, &number.to_le_bytes(), row);
+        self.places.push(number, row)
+    }
+
+    pub(super) fn append_journal(&mut self, number: u64, row: &[u8]) -> Result<(), Fault> {
+        self.redo.note(Does::AppendsJournal, &number.to_le_bytes(), row);
+        self.journal.push(number, row)
+    }
+
+    /// Puts another frame in the place of an entry's.
+    pub(super) fn replace_entry(&mut self, number: Number, frame: &[u8]) -> Result<(), Fault> {
+        self.redo.note(Does::ReplacesEntry, &number.to_le_bytes(), frame);
+        // One that this transaction appended is not in the table yet.
+        self.entries.settle()?;
+        self.entries.replace(number, frame)
+    }
+
+    pub(super) fn put_state(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.redo.note(Does::PutsState, key, value);
+        self.state.insert(key, value)?;
         Ok(())
+    }
+
+    pub(super) fn remove_state(&mut self, key: &[u8]) -> Result<(), Fault> {
+        self.redo.note(Does::RemovesState, key, &[]);
+        self.state.remove(key)?;
+        Ok(())
+    }
+
+    pub(super) fn put_meta(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.redo.note(Does::PutsMeta, key, value);
+        self.meta.insert(key, value)?;
+        Ok(())
+    }
+
+    pub(super) fn put_name(&mut self, name: &[u8], session: u64) -> Result<(), Fault> {
+        self.redo.note(Does::PutsName, name, &session.to_le_bytes());
+        self.names.insert(name, session)?;
+        Ok(())
+    }
+
+    pub(super) fn put_identity(&mut self, identity: &Identity) -> Result<(), Fault> {
+        self.put_meta(IDENTITY_KEY, &encode::pack(identity)?)
     }
 
     pub(super) fn put_master(&mut self, wrapped: &[u8]) -> Result<(), Fault> {
-        self.meta.insert(MASTER_KEY, wrapped)?;
-        Ok(())
+        self.put_meta(MASTER_KEY, wrapped)
     }
 
     pub(super) fn put_key(&mut self, number: u64, wrapped: &[u8]) -> Result<(), Fault> {
-        self.meta.insert(sealing_key(number).as_slice(), wrapped)?;
-        Ok(())
+        self.put_meta(&sealing_key(number), wrapped)
     }
 
     /// A number that no key of a session has or had.
@@ -304,13 +371,13 @@ impl<'t> WriteTables<'t> {
     }
 
     pub(super) fn put_scrubbed(&mut self, scrubbed: &Scrubbed) -> Result<(), Fault> {
-        self.meta.insert(SCRUB_KEY, encode::pack(scrubbed)?.as_slice())?;
-        Ok(())
+        self.put_meta(SCRUB_KEY, &encode::pack(scrubbed)?)
     }
 
     /// Puts the counters, and with them what was appended to the rolls.
     pub(super) fn put_counters(&mut self, counters: &Counters) -> Result<(), Fault> {
         let (places, journal) = (self.places.tail.clone(), self.journal.tail.clone());
+        self.redo.note(Does::Counts, &[], &encode::pack(counters)?);
         let state = State { counters: counters.clone(), places, journal };
         self.state.insert(COUNTERS_KEY, encode::pack(&state)?.as_slice())?;
         Ok(())
@@ -323,21 +390,16 @@ impl<'t> WriteTables<'t> {
         branch: &str,
         head: Option<Number>,
     ) -> Result<(), Fault> {
-        let key = head_key(session, branch);
-        self.state.insert(key.as_slice(), head_value(head).as_slice())?;
-        Ok(())
+        self.put_state(&head_key(session, branch), &head_value(head))
     }
 
     /// Takes the row of a branch away, if it has one.
     pub(super) fn remove_head(&mut self, session: u64, branch: &str) -> Result<(), Fault> {
-        self.state.remove(head_key(session, branch).as_slice())?;
-        Ok(())
+        self.remove_state(&head_key(session, branch))
     }
 
     pub(super) fn put_session(&mut self, row: &SessionRow) -> Result<(), Fault> {
-        let key = session_key(row.number);
-        self.state.insert(key.as_slice(), encode::pack(row)?.as_slice())?;
-        Ok(())
+        self.put_state(&session_key(row.number), &encode::pack(row)?)
     }
 }
 

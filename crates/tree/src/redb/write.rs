@@ -20,9 +20,9 @@ impl Applier<'_, '_> {
         for MemoWrite { name, value, .. } in memos {
             let key = memo_key(session, name);
             match value {
-                Some(value) => self.tables.state.insert(key.as_slice(), value.as_slice())?,
-                None => self.tables.state.remove(key.as_slice())?,
-            };
+                Some(value) => self.tables.put_state(&key, value)?,
+                None => self.tables.remove_state(&key)?,
+            }
             self.wrote = true;
         }
         Ok(())
@@ -54,7 +54,8 @@ impl Applier<'_, '_> {
             };
             self.counters.stored_bytes += frame.len() as u64;
             let row = encode::pack(&**place)?;
-            self.insert(*number, &frame, &row)?;
+            self.tables.append_entry(*number, &frame)?;
+            self.tables.append_place(*number, &row)?;
             self.index.insert(self.merging, place);
             self.appended.push(Stored { place: Place::clone(place), entry: Arc::clone(entry) });
             session.first_entry.get_or_insert(*number);
@@ -83,11 +84,6 @@ impl Applier<'_, '_> {
         };
         self.record(session, created, &row)?;
         Ok(row.number)
-    }
-
-    fn insert(&mut self, number: Number, frame: &[u8], place: &[u8]) -> Result<(), Fault> {
-        self.tables.entries.push(number, frame)?;
-        self.tables.places.push(number, place)
     }
 
     fn move_head(
@@ -129,12 +125,12 @@ impl Applier<'_, '_> {
         row: &JournalRow,
     ) -> Result<(), Fault> {
         let bytes = encode::pack(row)?;
-        self.tables.journal.push(row.number, &bytes)?;
+        self.tables.append_journal(row.number, &bytes)?;
         self.counters.journal_rows += 1;
         session.last_journal = row.number;
         session.journal_root = encode::chained(&session.journal_root, &bytes);
         if created {
-            self.tables.names.insert(session.name.as_bytes(), session.number)?;
+            self.tables.put_name(session.name.as_bytes(), session.number)?;
             self.counters.sessions += 1;
             // Others of this group may fork from it.
             self.tables.put_session(&session)?;

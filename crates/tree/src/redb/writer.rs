@@ -11,16 +11,20 @@ use super::apply::Applier;
 use super::fault::{guarded, is_damage};
 use super::group::{self, Caller, Committer};
 use super::index::Merging;
+use super::log::Log;
+use super::open::Resumed;
 use super::prepare::Prepared;
 use super::queue::{Caps, Taken};
 use super::sessions::Sessions;
 use super::tables::{Counters, Scrubbed, WriteTables};
-use super::{Durability, Open, Shared, State};
+use super::{Durability, Open, Shared, State, file};
 use crate::error::{Error, Result};
 use crate::store::Committed;
 
 /// What one commit takes at most.
 const CAPS: Caps = Caps { entries: 512, bytes: 4 << 20 };
+/// The part of the log that must be used before a pause is worth a checkpoint.
+const PAUSE_PART: u64 = 4;
 /// How often, and how long each time, the writer waits for readers to let go of a failed handle.
 const LET_GO_TRIES: u32 = 500;
 const LET_GO_WAIT: Duration = Duration::from_millis(10);
@@ -46,6 +50,7 @@ pub(super) struct Writer {
     pub(super) counters: Counters,
     pub(super) merging: Merging,
     pub(super) sessions: Sessions,
+    pub(super) log: Log,
     /// Whether anything was committed since the last checkpoint.
     pub(super) dirty: bool,
 }
@@ -55,7 +60,7 @@ impl Writer {
     pub(super) fn run(mut self) {
         let idle = self.shared.options.idle_checkpoint;
         loop {
-            let patience = if self.dirty { idle } else { None };
+            let patience = if self.wants_checkpoint() { idle } else { None };
             match self.shared.queue.take(CAPS, patience) {
                 Taken::Batch(requests) => self.serve(requests),
                 Taken::Idle => self.checkpoint_or_reopen(),
@@ -91,7 +96,7 @@ impl Writer {
             let _ = caller.send(self.note(&scrubbed));
         }
         for caller in checkpoints {
-            let _ = caller.send(self.checkpoint());
+            let _ = caller.send(self.save(None));
         }
     }
 
@@ -106,15 +111,12 @@ impl Writer {
         let durability = self.shared.options.durability;
         let (merging, sessions) = (&mut self.merging, &mut self.sessions);
         let caches = open.caches();
+        let log = &mut self.log;
+        let room = if durability == Durability::Logged { log.room() } else { 0 };
         let applied = open.guarded(|| {
             let mut txn = open.database.begin_write()?;
-            match durability {
-                Durability::TwoPhase => txn.set_two_phase_commit(true),
-                Durability::Relaxed => {}
-                Durability::None => txn.set_durability(redb::Durability::None)?,
-            }
-            let applied = {
-                let tables = WriteTables::open(&txn)?;
+            let mut applied = {
+                let tables = WriteTables::recording(&txn, room)?;
                 Applier {
                     tables,
                     counters,
@@ -129,10 +131,27 @@ impl Writer {
                 }
                 .apply_all(changes)?
             };
-            if applied.wrote {
-                txn.commit()?;
-            } else {
+            if !applied.wrote {
                 txn.abort()?;
+                return Ok(applied);
+            }
+            match (&mut applied.record, durability) {
+                (Some(record), _) => {
+                    let logging = |cause| file::storage("writing the log", cause);
+                    log.append(record).map_err(logging)?;
+                    txn.set_durability(redb::Durability::None)?;
+                }
+                (None, Durability::Logged) => {
+                    txn.set_two_phase_commit(true);
+                    txn.set_quick_repair(true);
+                }
+                (None, Durability::TwoPhase) => txn.set_two_phase_commit(true),
+                (None, Durability::Relaxed) => {}
+                (None, Durability::None) => txn.set_durability(redb::Durability::None)?,
+            }
+            txn.commit()?;
+            if applied.record.is_none() {
+                log.restart(applied.counters.log);
             }
             Ok(applied)
         })?;
@@ -147,33 +166,27 @@ impl Writer {
         Ok(applied.answers)
     }
 
+    /// Notes how far the scrub has come.
     fn note(&mut self, scrubbed: &Scrubbed) -> Result<()> {
-        let open = self.shared.open()?;
-        open.check_writable()?;
-        let noted = open.guarded(|| {
-            let mut txn = open.database.begin_write()?;
-            txn.set_two_phase_commit(true);
-            WriteTables::open(&txn)?.put_scrubbed(scrubbed)?;
-            Ok(txn.commit()?)
-        });
-        drop(open);
-        match noted {
-            Ok(()) => self.dirty = true,
-            Err(ref error) => self.reopen(error),
-        }
-        noted
+        self.save(Some(scrubbed)).inspect_err(|error| self.reopen(error))
     }
 
     fn checkpoint_or_reopen(&mut self) {
-        if let Err(error) = self.checkpoint() {
+        if let Err(error) = self.save(None) {
             tracing::error!(kind = ?error.kind(), "checkpoint failed");
             self.reopen(&error);
         }
     }
 
-    /// An empty commit that saves the allocator's state: reopening after a crash then costs
-    /// milliseconds instead of reading the whole file. Goes on with a merge that is under way.
-    fn checkpoint(&mut self) -> Result<()> {
+    /// Whether a pause is to be used for a checkpoint. What the log holds costs little to do again.
+    fn wants_checkpoint(&self) -> bool {
+        let logged = self.shared.options.durability == Durability::Logged;
+        self.dirty && (!logged || self.log.is_used(PAUSE_PART))
+    }
+
+    /// Saves redb with its allocator's state: reopening after a crash then costs milliseconds instead of
+    /// reading the whole file, and the log begins anew. Goes on with a merge that is under way.
+    fn save(&mut self, scrubbed: Option<&Scrubbed>) -> Result<()> {
         let open = self.shared.open()?;
         open.check_writable()?;
         loop {
@@ -184,9 +197,13 @@ impl Writer {
                 txn.set_two_phase_commit(true);
                 txn.set_quick_repair(true);
                 let mut tables = WriteTables::open(&txn)?;
+                if let Some(scrubbed) = scrubbed {
+                    tables.put_scrubbed(scrubbed)?;
+                }
                 let indexed =
                     open.index.merge_slice(merging, &mut tables, counters.entries, CAPS.entries)?;
                 counters.indexed = indexed.unwrap_or(counters.indexed);
+                counters.pass_log();
                 tables.put_counters(&counters)?;
                 drop(tables);
                 txn.commit()?;
@@ -196,6 +213,7 @@ impl Writer {
             if indexed.is_some() {
                 open.index.merged(&mut self.merging);
             }
+            self.log.restart(counters.log);
             self.counters = counters;
             self.dirty = false;
             if !self.merging.is_merging() || self.shared.queue.has_waiting() {
@@ -224,20 +242,21 @@ impl Writer {
             return;
         }
         let reopened = Open::new(&self.shared.place, &self.shared.options).and_then(|opened| {
-            let (open, counters, merging) = opened;
+            let (open, resumed) = opened;
             let probe = guarded(|| {
                 let mut txn = open.database.begin_write()?;
                 txn.set_two_phase_commit(true);
                 let mut tables = WriteTables::open(&txn)?;
-                tables.put_counters(&counters)?;
+                tables.put_counters(&resumed.counters)?;
                 drop(tables);
                 Ok(txn.commit()?)
             });
-            probe.map(|()| (open, counters, merging))
+            probe.map(|()| (open, resumed))
         });
         match reopened {
-            Ok((open, counters, merging)) => {
-                (self.counters, self.merging, self.dirty) = (counters, merging, true);
+            Ok((open, Resumed { counters, merging, log })) => {
+                (self.counters, self.merging, self.log) = (counters, merging, log);
+                self.dirty = true;
                 self.sessions = Sessions::default();
                 self.shared.set(State::Open(Arc::new(open)));
             }

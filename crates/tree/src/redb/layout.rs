@@ -1,0 +1,140 @@
+//! How the bytes of a store are laid out: a page that says what they are, the log, and redb's own.
+
+use std::io;
+use std::sync::Arc;
+
+use redb::StorageBackend;
+
+use super::switch::delegate_locks;
+
+/// What every store begins with.
+const MAGIC: [u8; 8] = *b"treering";
+/// Version of this layout.
+const VERSION: u32 = 1;
+/// What is read and written whole, and what everything begins at a multiple of.
+pub(super) const PAGE_BYTES: usize = 4096;
+/// Magic, version, bytes of the log; a hash of these follows.
+const FIELDS_BYTES: usize = 8 + 4 + 8;
+const HASH_BYTES: usize = 16;
+/// More than any log is made of: a damaged length is not believed.
+const MOST_LOG_BYTES: u64 = 1 << 30;
+
+/// Where the parts of a store are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    log_bytes: u64,
+}
+
+impl Layout {
+    /// With a log of about so many bytes.
+    pub(super) fn new(log_bytes: u64) -> Self {
+        let page = PAGE_BYTES as u64;
+        Self { log_bytes: log_bytes.clamp(page, MOST_LOG_BYTES) / page * page }
+    }
+
+    /// What the first page of a store says; `None` where it is none.
+    pub(super) fn read(page: &[u8]) -> Option<Self> {
+        let (fields, hash) = page.get(..FIELDS_BYTES + HASH_BYTES)?.split_at(FIELDS_BYTES);
+        let (magic, rest) = fields.split_first_chunk::<8>()?;
+        let (version, log_bytes) = rest.split_first_chunk::<4>()?;
+        let layout = Self::new(u64::from_le_bytes(log_bytes.try_into().ok()?));
+        let is_ours = *magic == MAGIC && u32::from_le_bytes(*version) == VERSION;
+        (is_ours && hash == hash_of(fields) && layout.fields() == fields).then_some(layout)
+    }
+
+    fn fields(self) -> [u8; FIELDS_BYTES] {
+        let mut fields = [0; FIELDS_BYTES];
+        fields[..8].copy_from_slice(&MAGIC);
+        fields[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        fields[12..].copy_from_slice(&self.log_bytes.to_le_bytes());
+        fields
+    }
+
+    /// Gives empty bytes this layout, durable when it returns.
+    pub(super) fn write(self, backend: &dyn StorageBackend) -> io::Result<()> {
+        backend.set_len(self.database_at())?;
+        let fields = self.fields();
+        let mut page = [0; PAGE_BYTES];
+        page[..FIELDS_BYTES].copy_from_slice(&fields);
+        page[FIELDS_BYTES..FIELDS_BYTES + HASH_BYTES].copy_from_slice(&hash_of(&fields));
+        backend.write(0, &page)?;
+        backend.sync_data()
+    }
+
+    /// The layout of these bytes, which get one where nothing was ever put in them. `None` where they are
+    /// something else.
+    pub(super) fn of(backend: &dyn StorageBackend, new: Self) -> io::Result<Option<Self>> {
+        let len = backend.len()?;
+        let mut page = [0; PAGE_BYTES];
+        if len >= PAGE_BYTES as u64 {
+            backend.read(0, &mut page)?;
+            if let Some(layout) = Self::read(&page) {
+                return Ok((len >= layout.database_at()).then_some(layout));
+            }
+        }
+        // Only a store that was being made is that short.
+        if len > new.database_at() {
+            return Ok(None);
+        }
+        new.write(backend)?;
+        Ok(Some(new))
+    }
+
+    /// Where the log is.
+    pub(super) fn log(self) -> std::ops::Range<u64> {
+        PAGE_BYTES as u64..self.database_at()
+    }
+
+    /// Where redb's bytes begin.
+    pub(super) fn database_at(self) -> u64 {
+        PAGE_BYTES as u64 + self.log_bytes
+    }
+}
+
+fn hash_of(fields: &[u8]) -> [u8; HASH_BYTES] {
+    let mut hash = [0; HASH_BYTES];
+    hash.copy_from_slice(&blake3::hash(fields).as_bytes()[..HASH_BYTES]);
+    hash
+}
+
+/// The bytes from an offset on, as redb sees them.
+#[derive(Debug)]
+pub(super) struct Region {
+    pub(super) backend: Arc<dyn StorageBackend>,
+    pub(super) start: u64,
+}
+
+impl Region {
+    #[allow(clippy::unnecessary_wraps, reason = "what delegates locks may fail")]
+    fn under(&self) -> io::Result<&dyn StorageBackend> {
+        Ok(&*self.backend)
+    }
+}
+
+impl StorageBackend for Region {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.backend.len()?.saturating_sub(self.start))
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.backend.read(self.start.saturating_add(offset), out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.backend.set_len(self.start.saturating_add(len))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.backend.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.backend.write(self.start.saturating_add(offset), data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.backend.close()
+    }
+
+    delegate_locks!();
+}

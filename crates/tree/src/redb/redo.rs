@@ -1,0 +1,157 @@
+//! What a group of changes does to the tables, row by row: what the log records, and how it is done again.
+
+use super::fault::Fault;
+use super::log::HEAD_BYTES;
+use super::tables::{Counters, WriteTables};
+use crate::encode;
+use crate::error::{Error, Result};
+
+/// What becomes of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Does {
+    AppendsEntry = 1,
+    AppendsPlace,
+    AppendsJournal,
+    ReplacesEntry,
+    PutsState,
+    RemovesState,
+    PutsName,
+    PutsMeta,
+    /// Counters, but for those that are redb's own.
+    Counts,
+}
+
+impl Does {
+    const ALL: [Self; 9] = [
+        Self::AppendsEntry,
+        Self::AppendsPlace,
+        Self::AppendsJournal,
+        Self::ReplacesEntry,
+        Self::PutsState,
+        Self::RemovesState,
+        Self::PutsName,
+        Self::PutsMeta,
+        Self::Counts,
+    ];
+}
+
+/// The record of a group while it is made.
+#[derive(Debug, Default)]
+pub(super) struct Redo {
+    /// `None` where nothing is recorded, or what was did not fit.
+    record: Option<Vec<u8>>,
+    room: usize,
+}
+
+impl Redo {
+    /// A record of at most so many bytes, its head included.
+    pub(super) fn within(room: usize) -> Self {
+        Self { record: (room > HEAD_BYTES).then(|| vec![0; HEAD_BYTES]), room }
+    }
+
+    /// Notes what becomes of a row. Once a record does not fit there is none.
+    pub(super) fn note(&mut self, does: Does, key: &[u8], value: &[u8]) {
+        let Some(record) = &mut self.record else { return };
+        let (Ok(key_len), Ok(value_len)) = (u32::try_from(key.len()), u32::try_from(value.len()))
+        else {
+            self.record = None;
+            return;
+        };
+        if record.len() + 9 + key.len() + value.len() > self.room {
+            self.record = None;
+            return;
+        }
+        record.push(does as u8);
+        record.extend(key_len.to_le_bytes());
+        record.extend(value_len.to_le_bytes());
+        record.extend(key);
+        record.extend(value);
+    }
+
+    /// Whether there is a record, and will be one with so many bytes more.
+    pub(super) fn fits(&self, more: usize) -> bool {
+        self.record.as_ref().is_some_and(|record| record.len() + more <= self.room)
+    }
+
+    /// The record, if everything fitted.
+    pub(super) fn into_record(self) -> Option<Vec<u8>> {
+        self.record
+    }
+}
+
+/// What becomes of one row.
+pub(super) struct Step<'r> {
+    pub(super) does: Does,
+    pub(super) key: &'r [u8],
+    pub(super) value: &'r [u8],
+}
+
+impl Step<'_> {
+    /// The key, where it is a number.
+    pub(super) fn number(&self) -> Result<u64> {
+        number_of(self.key)
+    }
+}
+
+fn number_of(bytes: &[u8]) -> Result<u64> {
+    bytes.try_into().map(u64::from_le_bytes).map_err(|_| malformed())
+}
+
+fn malformed() -> Error {
+    Error::corrupt("log", "a record is none of ours")
+}
+
+/// The steps of a record, which begins with its head.
+pub(super) fn steps(record: &[u8]) -> impl Iterator<Item = Result<Step<'_>>> {
+    let mut rest = record.get(HEAD_BYTES..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let step = take(&mut rest);
+        if step.is_none() {
+            rest = &[];
+        }
+        Some(step.ok_or_else(malformed))
+    })
+}
+
+fn take<'r>(rest: &mut &'r [u8]) -> Option<Step<'r>> {
+    let (does, after) = rest.split_first()?;
+    let does = Does::ALL.into_iter().find(|known| *known as u8 == *does)?;
+    let (key_len, after) = after.split_first_chunk()?;
+    let (value_len, after) = after.split_first_chunk()?;
+    let (key, after) = after.split_at_checked(usize::try_from(u32::from_le_bytes(*key_len)).ok()?)?;
+    let (value, after) =
+        after.split_at_checked(usize::try_from(u32::from_le_bytes(*value_len)).ok()?)?;
+    *rest = after;
+    Some(Step { does, key, value })
+}
+
+/// Does again what a record says; `counters` become what they were after it.
+pub(super) fn redo(
+    record: &[u8],
+    tables: &mut WriteTables<'_>,
+    counters: &mut Counters,
+) -> Result<(), Fault> {
+    for step in steps(record) {
+        let step = step?;
+        match step.does {
+            Does::AppendsEntry => tables.append_entry(step.number()?, step.value)?,
+            Does::AppendsPlace => tables.append_place(step.number()?, step.value)?,
+            Does::AppendsJournal => tables.append_journal(step.number()?, step.value)?,
+            Does::ReplacesEntry => tables.replace_entry(step.number()?, step.value)?,
+            Does::PutsState => tables.put_state(step.key, step.value)?,
+            Does::RemovesState => tables.remove_state(step.key)?,
+            Does::PutsName => tables.put_name(step.key, number_of(step.value)?)?,
+            Does::PutsMeta => tables.put_meta(step.key, step.value)?,
+            Does::Counts => {
+                let now: Counters = encode::unpack("counters", step.value)?;
+                // What is merged of the index is what redb saved of it.
+                *counters = Counters { indexed: counters.indexed, ..now };
+            }
+        }
+    }
+    Ok(())
+}
