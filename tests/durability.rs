@@ -2,6 +2,7 @@
 //! `docs/reliability.md`, row by row. A failed sync before the power loss is the crash campaign's.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tests::rng::Rng;
 use tests::sim_disk::{Faults, SimDisk};
@@ -67,6 +68,14 @@ async fn left(durability: Durability) -> (u64, u64) {
 #[tokio::test]
 async fn logged_loses_nothing() {
     assert_eq!(left(Durability::Logged).await, (BEFORE + AFTER, BEFORE + AFTER));
+}
+
+#[tokio::test]
+async fn grouped_loses_only_what_was_not_synced_yet_and_only_with_power() {
+    let (killed, least) = left(Durability::Grouped(Duration::from_secs(3_600))).await;
+    assert_eq!(killed, BEFORE + AFTER);
+    assert!((BEFORE..BEFORE + AFTER).contains(&least), "{least}");
+    assert_eq!(left(Durability::Grouped(Duration::ZERO)).await.0, BEFORE + AFTER);
 }
 
 #[tokio::test]

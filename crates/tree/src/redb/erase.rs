@@ -135,6 +135,7 @@ impl Applier<'_, '_> {
             index: self.index,
             caches: self.caches,
             keyring: self.keyring,
+            sessions: self.sessions,
             entries: self.counters.entries,
             new: RefCell::default(),
             new_ids: RefCell::default(),

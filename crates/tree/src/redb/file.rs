@@ -81,11 +81,7 @@ pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<
 }
 
 /// Opens the database there is for reading: what redb has to mend it mends in memory.
-pub(super) fn open_sheltered(
-    place: &Place,
-    options: &Options,
-    switch: &Switch,
-) -> Result<Opened> {
+pub(super) fn open_sheltered(place: &Place, options: &Options, switch: &Switch) -> Result<Opened> {
     let backend: Box<dyn StorageBackend> = match place {
         Place::File(path) => {
             let doing = |cause| storage(&format!("opening {}", path.display()), cause);

@@ -65,19 +65,16 @@ impl Layout {
     /// something else.
     pub(super) fn of(backend: &dyn StorageBackend, new: Self) -> io::Result<Option<Self>> {
         let len = backend.len()?;
-        let mut page = [0; PAGE_BYTES];
-        if len >= PAGE_BYTES as u64 {
-            backend.read(0, &mut page)?;
-            if let Some(layout) = Self::read(&page) {
-                return Ok((len >= layout.database_at()).then_some(layout));
-            }
+        if len == 0 {
+            new.write(backend)?;
+            return Ok(Some(new));
         }
-        // Only a store that was being made is that short.
-        if len > new.database_at() {
+        let mut page = [0; PAGE_BYTES];
+        if len < PAGE_BYTES as u64 {
             return Ok(None);
         }
-        new.write(backend)?;
-        Ok(Some(new))
+        backend.read(0, &mut page)?;
+        Ok(Self::read(&page).filter(|layout| layout.database_at() < len))
     }
 
     /// Where the log is.

@@ -14,8 +14,9 @@ use redb::StorageBackend;
 
 use super::layout::PAGE_BYTES;
 
-/// Generation, number, bytes of what is recorded; a hash of these and of it follows.
-const FIELDS_BYTES: usize = 8 + 8 + 8;
+/// Generation, number, how many before it were durable, bytes of what is recorded; a hash of these and of it
+/// follows.
+const FIELDS_BYTES: usize = 4 * 8;
 /// Bytes before what is recorded.
 pub(super) const HEAD_BYTES: usize = FIELDS_BYTES + 32;
 /// Zeros written beyond a record, so that the next ones find their blocks allocated.
@@ -34,6 +35,8 @@ pub(super) struct Log {
     generation: u64,
     /// Number of the next record.
     next: u64,
+    /// Records below are durable.
+    synced: u64,
 }
 
 /// What stands in the log where a record is expected.
@@ -53,7 +56,7 @@ impl Log {
     ) -> Self {
         let (at, end) = (range.start, range.end);
         let allocated = if writes_ahead { at } else { end };
-        Self { backend, range, at, allocated, generation, next: 0 }
+        Self { backend, range, at, allocated, generation, next: 0, synced: 0 }
     }
 
     /// The next record that was made durable and its number, if there is one more.
@@ -70,13 +73,14 @@ impl Log {
         Ok(Some((number, record)))
     }
 
-    /// Makes a record durable. Its first [`HEAD_BYTES`] are the log's to fill.
+    /// Writes a record, durable at the next [`Log::sync`]. Its first [`HEAD_BYTES`] are the log's to fill.
     pub(super) fn append(&mut self, record: &mut Vec<u8>) -> io::Result<()> {
         let len = record.len() - HEAD_BYTES;
-        let fields = fields(self.generation, self.next, len as u64);
-        let hash = hash_of(&fields, &record[HEAD_BYTES..]);
-        record[..FIELDS_BYTES].copy_from_slice(&fields);
-        record[FIELDS_BYTES..HEAD_BYTES].copy_from_slice(&hash);
+        let (generation, number, synced) = (self.generation, self.next, self.synced);
+        let mut head = RecordHead { generation, number, synced, len, hash: [0; 32] };
+        head.hash = head.hash_of(&record[HEAD_BYTES..]);
+        record[..FIELDS_BYTES].copy_from_slice(&head.fields());
+        record[FIELDS_BYTES..HEAD_BYTES].copy_from_slice(&head.hash);
         record.resize(record.len().next_multiple_of(PAGE_BYTES), 0);
         let end = self.at + record.len() as u64;
         if end > self.allocated {
@@ -85,9 +89,22 @@ impl Log {
             self.backend.write(end, &zeros)?;
         }
         self.backend.write(self.at, record)?;
-        self.backend.sync_data()?;
         self.pass(HEAD_BYTES + len);
         Ok(())
+    }
+
+    /// Makes all records durable.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if !self.is_synced() {
+            self.backend.sync_data()?;
+            self.synced = self.next;
+        }
+        Ok(())
+    }
+
+    /// Whether all records are durable.
+    pub(super) fn is_synced(&self) -> bool {
+        self.synced == self.next
     }
 
     /// Bytes that one more record may have.
@@ -102,7 +119,8 @@ impl Log {
 
     /// Begins anew: everything in it is durable elsewhere.
     pub(super) fn restart(&mut self, generation: u64) {
-        (self.at, self.generation, self.next) = (self.range.start, generation, 0);
+        (self.at, self.generation) = (self.range.start, generation);
+        (self.next, self.synced) = (0, 0);
     }
 
     fn pass(&mut self, bytes: usize) {
@@ -111,7 +129,7 @@ impl Log {
     }
 
     fn slot(&self, at: u64, number: u64) -> io::Result<Slot> {
-        Ok(match Head::read(&*self.backend, at, self.range.end)? {
+        Ok(match RecordHead::read(&*self.backend, at, self.range.end)? {
             Some(head) if (head.generation, head.number) == (self.generation, number) => {
                 head.record(&*self.backend, at)?.map_or(Slot::End, Slot::Record)
             }
@@ -119,13 +137,13 @@ impl Log {
         })
     }
 
-    /// That no record follows the last one proves that it is the last one.
+    /// Fails where a record says that the one expected here was durable before it.
     fn check_end(&self) -> io::Result<()> {
         let mut at = self.at + PAGE;
         while at < self.range.end {
-            if let Some(head) = Head::read(&*self.backend, at, self.range.end)?
+            if let Some(head) = RecordHead::read(&*self.backend, at, self.range.end)?
                 && head.generation == self.generation
-                && head.number > self.next
+                && head.synced > self.next
                 && head.record(&*self.backend, at)?.is_some()
             {
                 let detail = format!("record {} of the log is damaged", self.next);
@@ -138,14 +156,15 @@ impl Log {
 }
 
 /// The beginning of a record.
-pub(super) struct Head {
+pub(super) struct RecordHead {
     generation: u64,
     number: u64,
+    synced: u64,
     len: usize,
     hash: [u8; 32],
 }
 
-impl Head {
+impl RecordHead {
     /// What a page begins with, if that may be a record that ends before `end`.
     fn read(backend: &dyn StorageBackend, at: u64, end: u64) -> io::Result<Option<Self>> {
         let mut bytes = [0; HEAD_BYTES];
@@ -160,10 +179,16 @@ impl Head {
     pub(super) fn of(bytes: &[u8; HEAD_BYTES]) -> Option<Self> {
         let (generation, rest) = bytes.split_first_chunk()?;
         let (number, rest) = rest.split_first_chunk()?;
+        let (synced, rest) = rest.split_first_chunk()?;
         let (len, hash) = rest.split_first_chunk()?;
-        let (generation, number) = (u64::from_le_bytes(*generation), u64::from_le_bytes(*number));
         let len = usize::try_from(u64::from_le_bytes(*len)).ok()?;
-        Some(Self { generation, number, len, hash: hash.try_into().ok()? })
+        Some(Self {
+            generation: u64::from_le_bytes(*generation),
+            number: u64::from_le_bytes(*number),
+            synced: u64::from_le_bytes(*synced),
+            len,
+            hash: hash.try_into().ok()?,
+        })
     }
 
     /// Bytes of what is recorded.
@@ -173,8 +198,20 @@ impl Head {
 
     /// Whether this is what is recorded.
     pub(super) fn proves(&self, record: &[u8]) -> bool {
-        record.len() == self.len
-            && hash_of(&fields(self.generation, self.number, self.len as u64), record) == self.hash
+        record.len() == self.len && self.hash_of(record) == self.hash
+    }
+
+    fn fields(&self) -> [u8; FIELDS_BYTES] {
+        let mut fields = [0; FIELDS_BYTES];
+        let values = [self.generation, self.number, self.synced, self.len as u64];
+        for (field, value) in fields.chunks_exact_mut(8).zip(values) {
+            field.copy_from_slice(&value.to_le_bytes());
+        }
+        fields
+    }
+
+    fn hash_of(&self, record: &[u8]) -> [u8; 32] {
+        *blake3::Hasher::new().update(&self.fields()).update(record).finalize().as_bytes()
     }
 
     /// The record with its head, if it is whole.
@@ -185,14 +222,121 @@ impl Head {
     }
 }
 
-fn fields(generation: u64, number: u64, len: u64) -> [u8; FIELDS_BYTES] {
-    let mut fields = [0; FIELDS_BYTES];
-    fields[..8].copy_from_slice(&generation.to_le_bytes());
-    fields[8..16].copy_from_slice(&number.to_le_bytes());
-    fields[16..].copy_from_slice(&len.to_le_bytes());
-    fields
-}
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
 
-fn hash_of(fields: &[u8; FIELDS_BYTES], record: &[u8]) -> [u8; 32] {
-    *blake3::Hasher::new().update(fields).update(record).finalize().as_bytes()
+    use super::*;
+
+    const BYTES: u64 = 16 * PAGE;
+
+    /// Bytes before the log, which it must leave alone.
+    const START: u64 = PAGE;
+
+    fn log(backend: &Arc<InMemoryBackend>, generation: u64) -> Log {
+        Log::new(Arc::clone(backend) as _, START..START + BYTES, true, generation)
+    }
+
+    fn backend() -> Arc<InMemoryBackend> {
+        let backend = InMemoryBackend::new();
+        backend.set_len(START + BYTES + PAGE).unwrap();
+        Arc::new(backend)
+    }
+
+    fn record(len: usize, byte: u8) -> Vec<u8> {
+        [vec![0; HEAD_BYTES], vec![byte; len]].concat()
+    }
+
+    fn all(log: &mut Log) -> io::Result<Vec<(u64, Vec<u8>)>> {
+        let mut records = Vec::new();
+        while let Some((number, record)) = log.read()? {
+            records.push((number, record[HEAD_BYTES..].to_vec()));
+        }
+        Ok(records)
+    }
+
+    /// Lengths below, at and above what fills a page.
+    const LENS: [usize; 5] = [1, PAGE_BYTES - HEAD_BYTES, PAGE_BYTES, 0, 9_000];
+
+    fn filled(backend: &Arc<InMemoryBackend>, generation: u64) -> Vec<(u64, Vec<u8>)> {
+        let mut log = log(backend, generation);
+        for (number, len) in LENS.into_iter().enumerate() {
+            log.append(&mut record(len, b'a' + u8::try_from(number).unwrap())).unwrap();
+            log.sync().unwrap();
+        }
+        let records = LENS.into_iter().zip(b'a'..).map(|(len, byte)| vec![byte; len]);
+        (0..).zip(records).collect()
+    }
+
+    #[test]
+    fn what_was_appended_is_read_in_order_and_what_follows_goes_behind_it() {
+        let backend = backend();
+        let expected = filled(&backend, 7);
+        let mut again = log(&backend, 7);
+        assert_eq!(all(&mut again).unwrap(), expected);
+        again.append(&mut record(5, b'z')).unwrap();
+        let last = all(&mut log(&backend, 7)).unwrap().pop();
+        assert_eq!(last, Some((LENS.len() as u64, vec![b'z'; 5])));
+        let mut untouched = [1; PAGE_BYTES];
+        backend.read(0, &mut untouched).unwrap();
+        assert_eq!(untouched, [0; PAGE_BYTES]);
+        backend.read(START + BYTES, &mut untouched).unwrap();
+        assert_eq!(untouched, [0; PAGE_BYTES]);
+    }
+
+    #[test]
+    fn an_older_filling_is_never_read() {
+        let backend = backend();
+        filled(&backend, 7);
+        assert_eq!(all(&mut log(&backend, 8)).unwrap(), []);
+        let mut anew = log(&backend, 7);
+        all(&mut anew).unwrap();
+        anew.restart(8);
+        anew.append(&mut record(1, b'n')).unwrap();
+        // The record behind it is number 1 too, of the filling before.
+        assert_eq!(all(&mut log(&backend, 8)).unwrap(), [(0, vec![b'n'])]);
+    }
+
+    #[test]
+    fn a_last_record_that_is_torn_is_no_record_and_a_damaged_one_before_others_is_an_error() {
+        for (number, _) in LENS.into_iter().enumerate() {
+            let backend = backend();
+            let expected = filled(&backend, 3);
+            let mut reader = log(&backend, 3);
+            for _ in 0..number {
+                reader.read().unwrap().unwrap();
+            }
+            // The hash: every record has one.
+            backend.write(reader.at + HEAD_BYTES as u64 - 1, &[0xee]).unwrap();
+            let read = all(&mut log(&backend, 3));
+            if number + 1 == LENS.len() {
+                assert_eq!(read.unwrap(), expected[..number]);
+            } else {
+                assert_eq!(read.unwrap_err().kind(), io::ErrorKind::InvalidData);
+            }
+        }
+    }
+
+    #[test]
+    fn records_that_were_never_synced_prove_nothing() {
+        let backend = backend();
+        let mut writer = log(&backend, 1);
+        for byte in [1, 2, 3] {
+            writer.append(&mut record(10, byte)).unwrap();
+        }
+        assert!(!writer.is_synced());
+        // Power was lost: the second never reached the disk, the third did.
+        backend.write(START + PAGE, &[0; HEAD_BYTES]).unwrap();
+        assert_eq!(all(&mut log(&backend, 1)).unwrap(), [(0, vec![1; 10])]);
+    }
+
+    #[test]
+    fn room_is_what_one_more_record_may_take() {
+        let backend = backend();
+        let mut log = log(&backend, 1);
+        log.append(&mut record(PAGE_BYTES, 1)).unwrap();
+        let room = log.room();
+        log.append(&mut record(room - HEAD_BYTES, 2)).unwrap();
+        assert_eq!((log.room(), log.is_used(1)), (0, true));
+    }
 }

@@ -133,6 +133,7 @@ impl RedbStore {
             counters,
             merging,
             log,
+            unsynced: None,
             sessions: Sessions::default(),
             dirty: false,
         };

@@ -19,12 +19,30 @@ pub enum Durability {
     /// more where the log is full. The default.
     #[default]
     Logged,
-    /// The same without the log: two syncs per commit.
+    /// Power loss, but for what was acknowledged in the last so long; the end of this process. The log is
+    /// synced once in that time.
+    Grouped(Duration),
+    /// As [`Durability::Logged`], without the log: two syncs per commit.
     TwoPhase,
     /// Power loss, but a failed sync may cost the store: one sync per commit.
     Relaxed,
     /// The end of this process at a checkpoint or close; nothing in between.
     None,
+}
+
+impl Durability {
+    /// Whether changes go to the log first.
+    pub(super) fn is_logged(self) -> bool {
+        matches!(self, Self::Logged | Self::Grouped(_))
+    }
+
+    /// How long what was acknowledged may stay unsynced.
+    pub(super) fn lag(self) -> Option<Duration> {
+        match self {
+            Self::Grouped(lag) => Some(lag),
+            _ => None,
+        }
+    }
 }
 
 /// How to open a store.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::cache::Caches;
 use super::index::{Index, Which};
 use super::keyring::Keyring;
+use super::sessions::Sessions;
 use super::shrink;
 use super::tables::{SessionRow, WriteTables, id_hash};
 use crate::ancestry::Places;
@@ -31,6 +32,7 @@ pub(super) struct Overlay<'a, 't> {
     pub(super) index: &'a Index,
     pub(super) caches: &'a Caches,
     pub(super) keyring: &'a Keyring,
+    pub(super) sessions: &'a Sessions,
     /// Entries the store holds; numbers from here on are the change's own.
     pub(super) entries: u64,
     pub(super) new: RefCell<BTreeMap<Number, New>>,
@@ -77,8 +79,8 @@ impl Overlay<'_, '_> {
     }
 
     pub(super) fn find(&self, id: &Id) -> Result<Option<Arc<Place>>> {
-        if let Some(number) = self.new_ids.borrow().get(id) {
-            return self.place(*number).map(Some);
+        if let Some(place) = self.find_new(id)? {
+            return Ok(Some(place));
         }
         let (view, ()) = self.index.with_view(|| ());
         for number in view.numbers(Which::Ids, &self.tables.ids, id_hash(id))? {
@@ -90,6 +92,11 @@ impl Overlay<'_, '_> {
             }
         }
         Ok(None)
+    }
+
+    fn find_new(&self, id: &Id) -> Result<Option<Arc<Place>>> {
+        let number = self.new_ids.borrow().get(id).copied();
+        number.map(|number| self.place(number)).transpose()
     }
 
     /// The entry that holds this alias in this tree, and its place.
@@ -146,7 +153,11 @@ impl Overlay<'_, '_> {
             }
             return Err(Error::AliasTaken { alias: alias.clone(), existing: place.id });
         }
-        self.find(&draft.id_under(above.map(|place| place.id)))
+        let id = draft.id_under(above.map(|place| place.id));
+        let has_no_child = |place: &Arc<Place>| {
+            place.number >= self.entries || self.sessions.is_leaf(place.number)
+        };
+        if above.is_some_and(has_no_child) { self.find_new(&id) } else { self.find(&id) }
     }
 }
 

@@ -85,6 +85,8 @@ pub(super) struct Step<'r> {
     pub(super) does: Does,
     pub(super) key: &'r [u8],
     pub(super) value: &'r [u8],
+    /// Where in the record the value begins.
+    pub(super) at: usize,
 }
 
 impl Step<'_> {
@@ -104,29 +106,25 @@ fn malformed() -> Error {
 
 /// The steps of a record, which begins with its head.
 pub(super) fn steps(record: &[u8]) -> impl Iterator<Item = Result<Step<'_>>> {
-    let mut rest = record.get(HEAD_BYTES..).unwrap_or_default();
+    let mut at = HEAD_BYTES;
     std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let step = take(&mut rest);
-        if step.is_none() {
-            rest = &[];
-        }
+        let rest = record.get(at..).filter(|rest| !rest.is_empty())?;
+        let step = take(rest, at);
+        at = step.as_ref().map_or(record.len(), |step| step.at + step.value.len());
         Some(step.ok_or_else(malformed))
     })
 }
 
-fn take<'r>(rest: &mut &'r [u8]) -> Option<Step<'r>> {
+fn take(rest: &[u8], start: usize) -> Option<Step<'_>> {
     let (does, after) = rest.split_first()?;
     let does = Does::ALL.into_iter().find(|known| *known as u8 == *does)?;
     let (key_len, after) = after.split_first_chunk()?;
     let (value_len, after) = after.split_first_chunk()?;
-    let (key, after) = after.split_at_checked(usize::try_from(u32::from_le_bytes(*key_len)).ok()?)?;
-    let (value, after) =
-        after.split_at_checked(usize::try_from(u32::from_le_bytes(*value_len)).ok()?)?;
-    *rest = after;
-    Some(Step { does, key, value })
+    let (key, after) =
+        after.split_at_checked(usize::try_from(u32::from_le_bytes(*key_len)).ok()?)?;
+    let value = after.get(..usize::try_from(u32::from_le_bytes(*value_len)).ok()?)?;
+    let at = start + (rest.len() - after.len());
+    Some(Step { does, key, value, at })
 }
 
 /// Does again what a record says; `counters` become what they were after it.
@@ -154,4 +152,51 @@ pub(super) fn redo(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_what_was_noted_and_a_cut_record_is_an_error_in_the_end() {
+        let noted: Vec<(Does, Vec<u8>, Vec<u8>)> = Does::ALL
+            .into_iter()
+            .enumerate()
+            .map(|(nth, does)| (does, vec![1; nth], vec![2; 300 - 37 * nth]))
+            .collect();
+        let mut redo = Redo::within(1 << 20);
+        for (does, key, value) in &noted {
+            redo.note(*does, key, value);
+        }
+        let record = redo.into_record().unwrap();
+        let read: Vec<_> = steps(&record)
+            .map(|step| step.unwrap())
+            .map(|step| {
+                assert_eq!(&record[step.at..step.at + step.value.len()], step.value);
+                (step.does, step.key.to_vec(), step.value.to_vec())
+            })
+            .collect();
+        assert_eq!(read, noted);
+        for cut in HEAD_BYTES + 1..record.len() {
+            let whole = steps(&record[..cut]).take_while(Result::is_ok).count();
+            let all: Vec<_> = steps(&record[..cut]).collect();
+            assert!(all.len() == whole || all.len() == whole + 1 && whole < noted.len(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_is_none() {
+        let noted = 9 + 8 + 100;
+        for (room, fits) in
+            [(HEAD_BYTES + noted, true), (HEAD_BYTES + noted - 1, false), (0, false)]
+        {
+            let mut redo = Redo::within(room);
+            redo.note(Does::AppendsEntry, &[0; 8], &[0; 100]);
+            assert_eq!(redo.fits(0), fits);
+            assert!(!redo.fits(1));
+            redo.note(Does::AppendsEntry, &[0; 8], &[0; 100]);
+            assert_eq!(redo.into_record(), None);
+        }
+    }
 }

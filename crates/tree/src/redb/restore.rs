@@ -9,13 +9,13 @@ use super::apply::Applier;
 use super::fault::{Fault, guarded};
 use super::file::Place as Where;
 use super::index::Merging;
+use super::open::Resumed;
 use super::overlay::{New, Overlay};
 use super::prepare::Prepared;
 use super::salvage::Salvage;
 use super::sessions::Sessions;
 use super::shrink;
 use super::tables::{Counters, SessionRow, WriteTables};
-use super::open::Resumed;
 use super::{Open, Options};
 use crate::counted::Counted;
 use crate::derive::{self, Facts};
@@ -69,7 +69,8 @@ impl Restorer {
             });
         }
         let at_ms = options.sources.now_ms();
-        let (open, Resumed { counters, merging, .. }) = Open::new(&Where::File(path.to_owned()), options)?;
+        let (open, Resumed { counters, merging, .. }) =
+            Open::new(&Where::File(path.to_owned()), options)?;
         guarded(|| {
             let txn = open.database.begin_write()?;
             let mut tables = WriteTables::open(&txn)?;

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 
 use super::leaf::{PAGE_BYTES, Raw, Widths};
+use super::log::{HEAD_BYTES, RecordHead};
+use super::redo::{Does, steps};
 use super::tables::{
     COUNTERS_KEY, Counters, IDENTITY_KEY, Identity, MASTER_KEY, SessionRow, State, read_head,
     sealing_number,
@@ -70,6 +72,15 @@ pub(super) enum At {
     Number(Number),
 }
 
+/// What rows that lie together tell of one another.
+#[derive(Default)]
+struct Seen {
+    recognized: bool,
+    /// Number of the newest journal row that they are known to follow.
+    as_of: u64,
+    heads: Vec<(u64, String, Option<Number>)>,
+}
+
 /// Everything that was recognized.
 #[derive(Default)]
 pub(super) struct Salvage {
@@ -101,7 +112,10 @@ pub(super) fn scan(raw: &mut Raw, progress: &mut dyn FnMut(u64, u64)) -> io::Res
     while offset < raw.len() {
         // What lies inside an entry that is whole is that entry's.
         if offset >= known_to {
-            let known = salvage.page(raw, offset)?;
+            let known = match salvage.record(raw, offset, &mut vain)? {
+                None => salvage.page(raw, offset)?,
+                record => record,
+            };
             known_to = known.unwrap_or(known_to);
             if known.is_none() && vain < raw.len().saturating_mul(VAIN_FACTOR) {
                 known_to = salvage.search(raw, offset, &mut vain)?.max(known_to);
@@ -155,6 +169,59 @@ impl Salvage {
             return Ok(Some(offset));
         }
         Ok(known.filter(|_| whole))
+    }
+
+    /// Takes what the record of the log at `offset` says, an old one too; answers how far it reaches.
+    fn record(&mut self, raw: &mut Raw, offset: u64, vain: &mut u64) -> io::Result<Option<u64>> {
+        let Some(head) = raw.at(offset, HEAD_BYTES)?.first_chunk().and_then(RecordHead::of) else {
+            return Ok(None);
+        };
+        let len = HEAD_BYTES.saturating_add(head.len());
+        let limit = raw.len().saturating_mul(VAIN_FACTOR);
+        if len as u64 > (raw.len() - offset).min(limit.saturating_sub(*vain)) {
+            return Ok(None);
+        }
+        let record = raw.at(offset, len)?.to_vec();
+        if !head.proves(&record[HEAD_BYTES..]) {
+            *vain += len as u64;
+            return Ok(None);
+        }
+        let mut seen = Seen::default();
+        for step in steps(&record).map_while(Result::ok) {
+            let number = step.number().ok();
+            match (step.does, number) {
+                (Does::AppendsEntry | Does::ReplacesEntry, Some(_)) => {
+                    let frame = encode::salvage(step.value, shrink::expand).ok();
+                    if let Some((entry, len)) = frame.filter(|(_, len)| *len == step.value.len()) {
+                        self.entry(&entry, offset + step.at as u64, len, number);
+                    }
+                }
+                (Does::AppendsPlace | Does::AppendsJournal, Some(number)) => {
+                    self.row(number, step.value);
+                    if step.does == Does::AppendsJournal {
+                        seen.as_of = seen.as_of.max(number);
+                    }
+                }
+                (Does::PutsState | Does::PutsMeta, _) => {
+                    self.named(step.key, step.value, &mut seen);
+                }
+                (Does::PutsName, _) => {
+                    let name = std::str::from_utf8(step.key).ok();
+                    let session = step.value.try_into().map(u64::from_le_bytes);
+                    if let (Some(name), Ok(session)) = (name, session) {
+                        self.names.insert(session, name.to_owned());
+                    }
+                }
+                (Does::Counts, _) => {
+                    if let Ok(counters) = encode::unpack("counters", step.value) {
+                        self.counters(counters);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.heads(seen);
+        Ok(Some(offset + len as u64))
     }
 
     /// Looks for frames at every byte of a page that no leaf leads to; answers how far they reach.
@@ -269,57 +336,63 @@ impl Salvage {
 
     /// Takes a leaf of the tables whose keys are bytes; tells whether it is one.
     fn state(&mut self, raw: &mut Raw, offset: u64) -> io::Result<bool> {
-        let mut recognized = false;
-        let mut as_of = 0;
-        let mut heads = Vec::new();
+        let mut seen = Seen::default();
         for pair in raw.leaf(offset, NAMED)? {
             if pair.value.end - pair.key.start > ROW_BYTES {
                 continue;
             }
             let key = raw.range(&pair.key)?.to_vec();
-            let value = raw.range(&pair.value)?;
-            if let Some(number) = sealing_number(&key) {
-                let wrapped = value.to_vec();
-                self.key(number, &wrapped);
-                continue;
-            }
-            match (key.split_first_chunk::<8>(), key.as_slice()) {
-                (_, MASTER_KEY) => self.master = Some(value.to_vec()),
-                (_, IDENTITY_KEY) => {
-                    self.identity = encode::unpack("meta", value).ok().or(self.identity.take());
-                }
-                (None, COUNTERS_KEY) => {
-                    if let Ok(state) = encode::unpack::<State>("counters", value) {
-                        as_of = as_of.max(state.counters.journal_rows.saturating_sub(1));
-                        self.rows(state.places.rows().chain(state.journal.rows()));
-                        self.counters(state.counters);
-                        recognized = true;
-                    }
-                }
-                (Some((number, [])), _) => {
-                    if let Some(row) = session(u64::from_be_bytes(*number), value) {
-                        as_of = as_of.max(row.last_journal);
-                        self.session(row);
-                        recognized = true;
-                    }
-                }
-                (Some((number, branch)), _) => {
-                    let branch = std::str::from_utf8(branch).ok();
-                    let branch = branch.filter(|name| limits::check_name("branch", name).is_ok());
-                    if let (Some(branch), Ok(head)) = (branch, read_head(value)) {
-                        heads.push((u64::from_be_bytes(*number), branch.to_owned(), head));
-                    }
-                }
-                _ => {}
-            }
+            let value = raw.range(&pair.value)?.to_vec();
+            self.named(&key, &value, &mut seen);
         }
-        if recognized {
-            for (session, branch, head) in heads {
-                self.head(session, branch, as_of, Some(head.map_or(At::Nothing, At::Number)));
-            }
-            return Ok(true);
+        if !seen.recognized {
+            return self.session_names(raw, offset);
         }
-        self.session_names(raw, offset)
+        self.heads(seen);
+        Ok(true)
+    }
+
+    /// Takes a row whose key is bytes.
+    fn named(&mut self, key: &[u8], value: &[u8], seen: &mut Seen) {
+        if let Some(number) = sealing_number(key) {
+            self.key(number, value);
+            return;
+        }
+        match (key.split_first_chunk::<8>(), key) {
+            (_, MASTER_KEY) => self.master = Some(value.to_vec()),
+            (_, IDENTITY_KEY) => {
+                self.identity = encode::unpack("meta", value).ok().or(self.identity.take());
+            }
+            (None, COUNTERS_KEY) => {
+                if let Ok(state) = encode::unpack::<State>("counters", value) {
+                    seen.as_of = seen.as_of.max(state.counters.journal_rows.saturating_sub(1));
+                    self.rows(state.places.rows().chain(state.journal.rows()));
+                    self.counters(state.counters);
+                    seen.recognized = true;
+                }
+            }
+            (Some((number, [])), _) => {
+                if let Some(row) = session(u64::from_be_bytes(*number), value) {
+                    seen.as_of = seen.as_of.max(row.last_journal);
+                    self.session(row);
+                    seen.recognized = true;
+                }
+            }
+            (Some((number, branch)), _) => {
+                let branch = std::str::from_utf8(branch).ok();
+                let branch = branch.filter(|name| limits::check_name("branch", name).is_ok());
+                if let (Some(branch), Ok(head)) = (branch, read_head(value)) {
+                    seen.heads.push((u64::from_be_bytes(*number), branch.to_owned(), head));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn heads(&mut self, Seen { as_of, heads, .. }: Seen) {
+        for (session, branch, head) in heads {
+            self.head(session, branch, as_of, Some(head.map_or(At::Nothing, At::Number)));
+        }
     }
 
     /// What an older page still has of a key that was forgotten does not bring it back.

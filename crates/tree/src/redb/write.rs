@@ -57,6 +57,7 @@ impl Applier<'_, '_> {
             self.tables.append_entry(*number, &frame)?;
             self.tables.append_place(*number, &row)?;
             self.index.insert(self.merging, place);
+            self.sessions.grow(place);
             self.appended.push(Stored { place: Place::clone(place), entry: Arc::clone(entry) });
             session.first_entry.get_or_insert(*number);
             session.last_entry = Some(*number);

@@ -3,7 +3,7 @@
 //! closed, the store opened anew, and writes go on only once an empty commit has gone through.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -51,6 +51,8 @@ pub(super) struct Writer {
     pub(super) merging: Merging,
     pub(super) sessions: Sessions,
     pub(super) log: Log,
+    /// When the oldest record was written that is not synced.
+    pub(super) unsynced: Option<Instant>,
     /// Whether anything was committed since the last checkpoint.
     pub(super) dirty: bool,
 }
@@ -60,9 +62,16 @@ impl Writer {
     pub(super) fn run(mut self) {
         let idle = self.shared.options.idle_checkpoint;
         loop {
-            let patience = if self.wants_checkpoint() { idle } else { None };
-            match self.shared.queue.take(CAPS, patience) {
+            let unsynced = self.unsynced.zip(self.shared.options.durability.lag());
+            let lag = unsynced.map(|(since, lag)| lag.saturating_sub(since.elapsed()));
+            if lag.is_some_and(|left| left.is_zero()) {
+                self.sync_or_reopen();
+                continue;
+            }
+            let pause = if self.wants_checkpoint() { idle } else { None };
+            match self.shared.queue.take(CAPS, lag.or(pause)) {
                 Taken::Batch(requests) => self.serve(requests),
+                Taken::Idle if lag.is_some() => {}
                 Taken::Idle => self.checkpoint_or_reopen(),
                 Taken::Closed => break,
             }
@@ -112,7 +121,7 @@ impl Writer {
         let (merging, sessions) = (&mut self.merging, &mut self.sessions);
         let caches = open.caches();
         let log = &mut self.log;
-        let room = if durability == Durability::Logged { log.room() } else { 0 };
+        let room = if durability.is_logged() { log.room() } else { 0 };
         let applied = open.guarded(|| {
             let mut txn = open.database.begin_write()?;
             let mut applied = {
@@ -139,9 +148,12 @@ impl Writer {
                 (Some(record), _) => {
                     let logging = |cause| file::storage("writing the log", cause);
                     log.append(record).map_err(logging)?;
+                    if durability.lag().is_none() {
+                        log.sync().map_err(logging)?;
+                    }
                     txn.set_durability(redb::Durability::None)?;
                 }
-                (None, Durability::Logged) => {
+                (None, Durability::Logged | Durability::Grouped(_)) => {
                     txn.set_two_phase_commit(true);
                     txn.set_quick_repair(true);
                 }
@@ -157,6 +169,8 @@ impl Writer {
         })?;
         if applied.wrote {
             self.dirty = true;
+            self.unsynced =
+                if log.is_synced() { None } else { self.unsynced.or_else(|| Some(Instant::now())) };
             self.counters = applied.counters;
             open.committed(applied.appended, applied.erased);
         }
@@ -178,9 +192,16 @@ impl Writer {
         }
     }
 
+    fn sync_or_reopen(&mut self) {
+        self.unsynced = None;
+        if let Err(cause) = self.log.sync() {
+            self.reopen(&file::storage("syncing the log", cause));
+        }
+    }
+
     /// Whether a pause is to be used for a checkpoint. What the log holds costs little to do again.
     fn wants_checkpoint(&self) -> bool {
-        let logged = self.shared.options.durability == Durability::Logged;
+        let logged = self.shared.options.durability.is_logged();
         self.dirty && (!logged || self.log.is_used(PAUSE_PART))
     }
 
@@ -214,6 +235,7 @@ impl Writer {
                 open.index.merged(&mut self.merging);
             }
             self.log.restart(counters.log);
+            self.unsynced = None;
             self.counters = counters;
             self.dirty = false;
             if !self.merging.is_merging() || self.shared.queue.has_waiting() {
@@ -256,7 +278,7 @@ impl Writer {
         match reopened {
             Ok((open, Resumed { counters, merging, log })) => {
                 (self.counters, self.merging, self.log) = (counters, merging, log);
-                self.dirty = true;
+                (self.dirty, self.unsynced) = (true, None);
                 self.sessions = Sessions::default();
                 self.shared.set(State::Open(Arc::new(open)));
             }
