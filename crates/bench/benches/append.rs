@@ -150,7 +150,7 @@ fn engines(
         ("SQLite WAL FULL, no hash index", "b.sqlite", &|file| sqlite(file, false)),
         ("pre-zeroed log, fdatasync", "log", &|file| peer(Box::new(Log::zeroed(&path(file))))),
         ("JSON lines, fdatasync", "jsonl", &|file| peer(Box::new(Log::json_lines(&path(file))))),
-        ("treering", "tree", &|file| tree(file, logged)),
+        ("treering, logged (default)", "tree", &|file| tree(file, logged)),
         ("treering, two-phase", "two", &|file| tree(file, full)),
         ("treering, relaxed", "one", &|file| tree(file, relaxed)),
         ("prototype: log of pages, two-phase", "pages-2", &|file| paged(file, full)),
