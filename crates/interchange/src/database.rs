@@ -270,7 +270,8 @@ impl Reading<'_> {
         }
         let all = format!("SELECT id FROM {session} UNION SELECT {of} FROM {name} ORDER BY 1");
         let mut statement = self.connection.prepare(&all)?;
-        statement.query_map([], |row| row.get(0))?.take(limits::FILES).collect()
+        // One more than may be loaded, so that too many are refused.
+        statement.query_map([], |row| row.get(0))?.take(limits::FILES + 1).collect()
     }
 
     /// The columns of a table that `*` stands for. A damaged file may call them anything.

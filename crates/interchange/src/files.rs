@@ -1,6 +1,7 @@
 //! Finds the files to load, tells their formats by how they begin, and puts those of one session
 //! together. It never reads past a file's head.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -62,14 +63,23 @@ impl Group {
 
 /// The sessions that `inputs` hold, in the order they were found.
 pub(crate) fn find(inputs: Vec<Input>, forced: Option<&'static dyn Format>) -> Result<Vec<Group>> {
-    let mut files = Vec::new();
+    find_at_most(inputs, forced, limits::FILES)
+}
+
+/// The same, where a test cannot have as many files.
+pub(crate) fn find_at_most(
+    inputs: Vec<Input>,
+    forced: Option<&'static dyn Format>,
+    most: usize,
+) -> Result<Vec<Group>> {
+    let mut files = Files { all: Vec::new(), most };
     for input in inputs {
         match input {
             Input::Bytes { name, bytes } => {
                 let path = PathBuf::from(name);
                 let len = bytes.len() as u64;
                 let head = recognize(path, &bytes, forced)?;
-                files.push(SourceFile { content: Content::Bytes(bytes), len, ..head });
+                files.extend(vec![SourceFile { content: Content::Bytes(bytes), len, ..head }])?;
             }
             Input::File { name, path } => {
                 let mut found = open_head(&path, PathBuf::from(name), forced)?;
@@ -78,26 +88,45 @@ pub(crate) fn find(inputs: Vec<Input>, forced: Option<&'static dyn Format>) -> R
                         file.content = Content::Elsewhere(path.clone());
                     }
                 }
-                files.extend(found);
+                files.extend(found)?;
             }
             Input::Path(path) => from_path(&path, forced, &mut files)?,
         }
     }
-    Ok(group(gather(files)))
+    Ok(group(gather(files.all)))
+}
+
+/// The files found so far.
+struct Files {
+    all: Vec<SourceFile>,
+    most: usize,
+}
+
+impl Files {
+    fn extend(&mut self, found: Vec<SourceFile>) -> Result<()> {
+        self.all.extend(found);
+        if self.all.len() > self.most {
+            let (limit, found) = (self.most as u64, self.all.len() as u64);
+            return Err(Error::TooLarge { what: "files of one import", limit, found });
+        }
+        Ok(())
+    }
 }
 
 fn group(files: Vec<SourceFile>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
+    let mut by_session: HashMap<String, usize> = HashMap::new();
     let (mains, parts): (Vec<_>, Vec<_>) =
         files.into_iter().partition(|file| file.found.part == MAIN_PART);
     for file in mains {
+        by_session.entry(file.session()).or_insert(groups.len());
         groups.push(Group { session: file.session(), files: vec![file] });
     }
     for file in parts {
-        let session = file.session();
-        match groups.iter_mut().find(|group| group.session == session) {
+        let at = *by_session.entry(file.session()).or_insert(groups.len());
+        match groups.get_mut(at) {
             Some(group) => group.files.push(file),
-            None => groups.push(Group { session, files: vec![file] }),
+            None => groups.push(Group { session: file.session(), files: vec![file] }),
         }
     }
     for group in &mut groups {
@@ -111,22 +140,17 @@ fn group(files: Vec<SourceFile>) -> Vec<Group> {
     groups
 }
 
-fn from_path(
-    path: &Path,
-    forced: Option<&'static dyn Format>,
-    files: &mut Vec<SourceFile>,
-) -> Result<()> {
+fn from_path(path: &Path, forced: Option<&'static dyn Format>, files: &mut Files) -> Result<()> {
     if path.is_file() {
-        files.extend(open_head(path, path.to_owned(), forced)?);
-        return Ok(());
+        return files.extend(open_head(path, path.to_owned(), forced)?);
     }
     if path.is_dir() {
         return walk(path, |_| true, forced, files);
     }
     let (base, glob) = glob_of(path).ok_or_else(|| Error::NotFound { path: path.to_owned() })?;
-    let before = files.len();
+    let before = files.all.len();
     walk(&base, |file| glob.is_match(file), forced, files)?;
-    if files.len() == before {
+    if files.all.len() == before {
         return Err(Error::NotFound { path: path.to_owned() });
     }
     Ok(())
@@ -147,7 +171,7 @@ fn walk(
     folder: &Path,
     wanted: impl Fn(&Path) -> bool,
     forced: Option<&'static dyn Format>,
-    files: &mut Vec<SourceFile>,
+    files: &mut Files,
 ) -> Result<()> {
     let mut folders = vec![(folder.to_owned(), 0)];
     while let Some((folder, depth)) = folders.pop() {
@@ -163,18 +187,10 @@ fn walk(
                 folders.push((path, depth + 1));
             } else if kind.is_file() && wanted(path.strip_prefix("./").unwrap_or(&path)) {
                 match open_head(&path, path.clone(), forced) {
-                    Ok(found) => files.extend(found),
+                    Ok(found) => files.extend(found)?,
                     Err(Error::Unrecognized { .. }) => {}
                     Err(error) => return Err(error),
                 }
-            }
-            if files.len() > limits::FILES {
-                let limit = limits::FILES as u64;
-                return Err(Error::TooLarge {
-                    what: "files of one import",
-                    limit,
-                    found: limit + 1,
-                });
             }
         }
     }

@@ -51,6 +51,8 @@ mod formats;
 mod frame;
 mod json;
 mod limits;
+#[cfg(test)]
+mod limits_tests;
 mod lines;
 mod load;
 mod loading;

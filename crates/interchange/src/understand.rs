@@ -62,7 +62,9 @@ pub(crate) fn understand_piece(
     role: Role,
 ) -> Piece {
     let bytes = &line[range.clone()];
-    let too_long = bytes.len() >= limits::LINE_BYTES;
+    // What fills the limit without ending there is a part of something longer.
+    let ends = role == Role::Element || bytes.ends_with(b"\n");
+    let too_long = bytes.len() >= limits::LINE_BYTES && !ends;
     let read = if file.found.opaque || too_long { Cow::Borrowed("") } else { json::text(bytes) };
     let bounded = json::is_bounded(&read);
     let is_record = matches!(role, Role::Line | Role::Element);
