@@ -10,6 +10,7 @@
 //!   command                                       the command line as a process
 //!   corpus --> mutate --> barrage --> hostile     damaged files, and what is true of any bytes
 //!                           bombs ------+         files made to break readers
+//!                             +--> bombing        what one of them costs a process
 //!                                     decoders    the same of what is no foreign file
 //! ```
 #![allow(
@@ -25,6 +26,8 @@
 
 #[path = "kit/barrage.rs"]
 pub mod barrage;
+#[path = "kit/bombing.rs"]
+pub mod bombing;
 #[path = "kit/bombs.rs"]
 pub mod bombs;
 #[path = "kit/campaign.rs"]

@@ -4,7 +4,9 @@
 //! * `mutate --count N [--from SEED] [--format NAME]`: mutated files of every format.
 //! * `generations PATH [--generations N] [--window N]`: a session file of any tool, compacted again and again
 //!   while it goes on. Prints what the model still sees.
-//! * `bombs --count N`: files made of N of what breaks readers, and how long their import takes.
+//! * `bombs --count N [--only NAME]`: files made of N of what breaks readers, each imported by a process of
+//!   its own, once with a tenth of them and once with all: what it costs, and whether that is linear.
+//! * `bomb NAME --count N`: one of those processes.
 //!
 //! Prints counts, and the first seed that fails.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
@@ -14,21 +16,19 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tests::barrage::barrage;
-use tests::bombs::{BOMBS, FULL};
+use tests::bombing::Cost;
+use tests::bombs::{BOMBS, Bomb};
 use tests::campaign::{Counts, Failure, Plan, run};
 use tests::corpus::formats;
 use tests::engines::Redb;
 use tests::generations::{self, Generation, of_file};
-use tests::hostile::load_time;
 use treering_policy::Preset;
 use treering_tree::Durability;
 
 const USAGE: &str = "usage: tests soak --minutes N [--from SEED]
        tests generations PATH [--generations N] [--window N]
        tests mutate --count N [--from SEED] [--format NAME]
-       tests bombs --count N";
-/// What a MB of the worst file may take, and any file whatever its size.
-const PER_MB: Duration = Duration::from_secs(1);
+       tests bombs --count N [--only NAME]";
 const FAILURES: [Failure; 4] = [Failure::None, Failure::Sync, Failure::Call, Failure::Full];
 /// Seeds of each failure between two lines of progress.
 const SEEDS_PER_LINE: u64 = 100;
@@ -48,7 +48,8 @@ fn main() -> ExitCode {
         (Some("mutate"), _, Some(count)) => {
             mutate(count, number("--from").unwrap_or(0), text("--format"))
         }
-        (Some("bombs"), _, Some(count)) => bombs(count),
+        (Some("bombs"), _, Some(count)) => bombs(count, text("--only")),
+        (Some("bomb"), _, Some(count)) => bomb(&args[1], count),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -100,29 +101,36 @@ fn mutate(count: u64, from: u64, only: Option<&String>) -> ExitCode {
     all
 }
 
-fn bombs(count: u64) -> ExitCode {
+fn bombs(count: u64, only: Option<&String>) -> ExitCode {
     let mut all = ExitCode::SUCCESS;
-    for bomb in BOMBS {
-        let bytes = bomb.bytes(usize::try_from(count).unwrap_or(FULL));
-        let mb = u32::try_from(bytes.len() / 1_000_000).unwrap_or(u32::MAX);
-        match load_time(bomb.format, &bytes) {
-            Ok((took, report)) => {
-                let (entries, repairs) = (report.entries, report.repairs.len());
-                let shown =
-                    format!("{mb:4} MB {took:10.2?} {entries:8} entries {repairs:6} repairs");
-                println!("{:38}{shown}", bomb.name);
-                if took > PER_MB * (mb + 1) {
-                    eprintln!("{}: over a second per MB", bomb.name);
-                    all = ExitCode::FAILURE;
-                }
-            }
-            Err(why) => {
-                eprintln!("{}: {why}", bomb.name);
-                all = ExitCode::FAILURE;
-            }
+    println!("{:36} {}", "bomb", Cost::HEADING);
+    for bomb in BOMBS.iter().filter(|bomb| only.is_none_or(|only| only == bomb.name)) {
+        let told = Cost::of_process(bomb.name, count / 10).and_then(|tenth| {
+            let full = Cost::of_process(bomb.name, count)?;
+            println!("{:36} {full}", bomb.name);
+            full.check(&tenth)
+        });
+        if let Err(why) = told {
+            eprintln!("{}: {why}", bomb.name);
+            all = ExitCode::FAILURE;
         }
     }
     all
+}
+
+fn bomb(name: &str, count: u64) -> ExitCode {
+    let bomb: Option<&Bomb> = BOMBS.iter().find(|bomb| bomb.name == name);
+    let cost = bomb.ok_or("unknown bomb".to_owned()).and_then(|bomb| Cost::of(bomb, count));
+    match cost {
+        Ok(cost) => {
+            println!("{}", cost.line());
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn soak(limit: Duration, from: u64) -> ExitCode {

@@ -1,9 +1,6 @@
 //! Files made to break readers: as deep, as wide, as long and as tangled as bytes can be. Each is made
 //! by code from a count, so that tests take a small one and long runs the full one.
 
-/// How many of whatever a bomb is made of, in full.
-pub const FULL: usize = 1_000_000;
-
 /// One bomb.
 #[derive(Clone, Copy, Debug)]
 pub struct Bomb {
