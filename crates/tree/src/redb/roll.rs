@@ -3,7 +3,8 @@
 //! gathers in a tail and reaches the table as a chunk.
 //!
 //! The tails of places and journal outlive their commit, in the row of the counters, so that most commits
-//! touch no page of these tables. That of the entries does not: [`Roll::settle`] ends each group.
+//! touch no page of these tables. That of the entries does not: [`Roll::settle`] ends each group. What
+//! gathered is cut into chunks where they fill pages best.
 
 use std::ops::Range;
 
@@ -15,13 +16,21 @@ use crate::encode;
 
 type Bytes = &'static [u8];
 
-/// Bytes of a chunk of short rows: four of them fill a page.
+/// Bytes of short rows that gather: four chunks of them fill a page.
 pub(super) const SHORT_BYTES: usize = 1_000;
-/// Bytes of a chunk that fills one, two or four pages, but for what redb's leaf takes of them. A page of
-/// redb is a power of two of the smallest: what lies between is wasted.
-const PAGES_BYTES: [usize; 3] = [4_096 - 16, 2 * 4_096 - 16, 4 * 4_096 - 16];
-/// Bytes of a chunk of entries.
-pub(super) const LONG_BYTES: usize = PAGES_BYTES[2];
+/// Bytes of entries that gather: of the rows of a whole mebibyte hardly any page stays half empty.
+pub(super) const LONG_BYTES: usize = 1 << 20;
+/// The pages that chunks fill. Those of redb are a power of two of the smallest, and a chunk has one of its
+/// own from half of the smallest on: what lies between is wasted.
+const LEAST_PAGE_BYTES: usize = 4_096;
+/// Larger ones waste less, but whoever reads one row reads its page. A row that is longer has a larger one.
+const MOST_PAGE_BYTES: usize = 32 << 10;
+/// Bytes that redb's leaf takes of a page.
+const LEAF_BYTES: usize = 16;
+/// A chunk of so many bytes is packed well enough.
+const PACKED_BYTES: usize = MOST_PAGE_BYTES / 2;
+/// Bytes of small chunks that are packed anew at a time.
+const REPACKED_BYTES: usize = 4 << 20;
 /// Rows passed over before a new descent is cheaper.
 const NEAR: usize = 4;
 
@@ -30,14 +39,74 @@ const NEAR: usize = 4;
 pub(super) struct Tail {
     /// Number of its first row, where it has one.
     first: u64,
+    /// Where each row ends in `bytes`.
+    ends: Vec<u32>,
     #[serde(with = "encode::byte_vec")]
-    chunk: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 impl Tail {
     /// Its rows.
     pub(super) fn rows(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        rows(self.first, &self.chunk)
+        let row = |nth| Some((self.first.saturating_add(nth as u64), self.get(nth)?));
+        (0..self.ends.len()).filter_map(row)
+    }
+
+    fn get(&self, nth: usize) -> Option<&[u8]> {
+        let range = self.start(nth)..self.start(nth + 1);
+        (nth < self.ends.len()).then(|| self.bytes.get(range))?
+    }
+
+    /// Where the `nth` row begins; past the last, where they end.
+    fn start(&self, nth: usize) -> usize {
+        let end = nth.checked_sub(1).and_then(|before| self.ends.get(before));
+        end.map_or(0, |end| usize::try_from(*end).unwrap_or(usize::MAX))
+    }
+
+    fn push(&mut self, number: u64, row: &[u8]) {
+        if self.ends.is_empty() {
+            self.first = number;
+        }
+        self.bytes.extend_from_slice(row);
+        self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Bytes of a chunk of these rows.
+    fn chunk_bytes(&self, rows: &Range<usize>) -> usize {
+        4 + 4 * rows.len() + self.start(rows.end).saturating_sub(self.start(rows.start))
+    }
+
+    /// Where to cut all rows into chunks, so that these take the fewest pages: the end of each chunk.
+    fn cuts(&self) -> Vec<usize> {
+        let count = self.ends.len();
+        // Of the rows from each one on: bytes of pages they take, and the end of the first chunk.
+        let mut best = vec![(0, count); count + 1];
+        for first in (0..count).rev() {
+            let mut page = LEAST_PAGE_BYTES;
+            while page < self.chunk_bytes(&(first..first + 1)) + LEAF_BYTES {
+                page *= 2;
+            }
+            let most = page.max(MOST_PAGE_BYTES);
+            best[first].0 = usize::MAX;
+            loop {
+                let (mut end, mut beyond) = (first + 1, count + 1);
+                while beyond - end > 1 {
+                    let middle = end.midpoint(beyond);
+                    let fits = self.chunk_bytes(&(first..middle)) + LEAF_BYTES <= page;
+                    *(if fits { &mut end } else { &mut beyond }) = middle;
+                }
+                let bytes = page + best[end].0;
+                if bytes <= best[first].0 {
+                    best[first] = (bytes, end);
+                }
+                if end == count || page >= most {
+                    break;
+                }
+                page *= 2;
+            }
+        }
+        let next = |end: &usize| (*end < count).then(|| best[*end].1);
+        std::iter::successors(next(&0), next).collect()
     }
 }
 
@@ -64,6 +133,13 @@ fn range(chunk: &[u8], nth: usize) -> Option<Range<usize>> {
 pub(super) fn ranges(chunk: &[u8]) -> impl Iterator<Item = (usize, Range<usize>)> {
     let count = head(chunk).map_or(0, |(count, _)| count);
     (0..count).filter_map(|nth| range(chunk, nth).map(|range| (nth, range)))
+}
+
+/// Whether all of a chunk is rows.
+fn shows_all(chunk: &[u8]) -> bool {
+    let found = ranges(chunk).enumerate().last();
+    let last = found.map(|(nth, (_, range))| (nth + 1, range.end));
+    last == head(chunk).map(|(count, _)| (count, chunk.len()))
 }
 
 /// The rows of a chunk and their numbers.
@@ -93,55 +169,59 @@ fn chunk_of(rows: &[&[u8]]) -> Vec<u8> {
 pub(super) struct Roll<T> {
     pub(super) table: T,
     pub(super) tail: Tail,
-    /// Bytes of a chunk; a row that is longer has one of its own.
+    /// Bytes that gather at most, as a chunk; a row that is longer gathers alone.
     pub(super) chunk_bytes: usize,
 }
 
 impl Roll<Table<'_, u64, Bytes>> {
     /// Appends a row; its number is one more than that of the row before it.
     pub(super) fn push(&mut self, number: u64, row: &[u8]) -> Result<(), Fault> {
-        let Tail { first, chunk } = &mut self.tail;
-        if !chunk.is_empty() && chunk.len() + 4 + row.len() > self.chunk_bytes {
-            self.table.insert(*first, chunk.as_slice())?;
-            chunk.clear();
+        let gathered = self.tail.chunk_bytes(&(0..self.tail.ends.len()));
+        if gathered + 4 + row.len() > self.chunk_bytes {
+            self.settle()?;
         }
-        let Some((count, head)) = head(chunk) else {
-            *first = number;
-            *chunk = chunk_of(&[row]);
-            return Ok(());
-        };
-        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
-        let end = number(chunk.len() - head + row.len());
-        chunk[..4].copy_from_slice(&number(count + 1));
-        chunk.splice(head..head, end);
-        chunk.extend(row);
+        self.tail.push(number, row);
         Ok(())
     }
 
     /// Brings everything to the table, in chunks that fill their pages.
     pub(super) fn settle(&mut self) -> Result<(), Fault> {
-        let Tail { mut first, chunk } = std::mem::take(&mut self.tail);
-        if head(&chunk).is_some_and(|(count, _)| count == 1) {
-            self.table.insert(first, chunk.as_slice())?;
-            return Ok(());
-        }
-        let rows: Vec<&[u8]> = rows(first, &chunk).map(|(_, row)| row).collect();
-        let mut rest = rows.as_slice();
-        while !rest.is_empty() {
-            let mut sizes = rest.iter().scan(4, |bytes, row| {
-                *bytes += 4 + row.len();
-                Some(*bytes)
-            });
-            let all = sizes.clone().last().unwrap_or(0);
-            let most = PAGES_BYTES.iter().rev().find(|bytes| **bytes <= all).copied();
-            let most = most.unwrap_or(all);
-            let fit = sizes.position(|bytes| bytes > most).unwrap_or(rest.len()).max(1);
-            let (now, later) = rest.split_at(fit);
-            self.table.insert(first, chunk_of(now).as_slice())?;
-            first += fit as u64;
-            rest = later;
+        let tail = std::mem::take(&mut self.tail);
+        let mut start = 0;
+        for end in tail.cuts() {
+            let rows: Vec<&[u8]> = (start..end).filter_map(|nth| tail.get(nth)).collect();
+            self.table.insert(tail.first + start as u64, chunk_of(&rows).as_slice())?;
+            start = end;
         }
         Ok(())
+    }
+
+    /// Packs the newest chunks anew as far as they are small: groups of few rows fill no page. Stops at a chunk
+    /// that does not show all its rows.
+    pub(super) fn repack(&mut self) -> Result<(), Fault> {
+        self.settle()?;
+        let (mut small, mut bytes) = (Vec::new(), 0);
+        for chunk in self.table.iter()?.rev() {
+            let (first, chunk) = chunk?;
+            let chunk = chunk.value();
+            bytes += chunk.len();
+            if !shows_all(chunk) || chunk.len() >= PACKED_BYTES || bytes > REPACKED_BYTES {
+                break;
+            }
+            small.push((first.value(), chunk.to_vec()));
+        }
+        if small.len() < 2 {
+            return Ok(());
+        }
+        for (first, _) in &small {
+            self.table.remove(first)?;
+        }
+        for (first, chunk) in small.iter().rev() {
+            for (number, row) in rows(*first, chunk) {
+                self.push(number, row)?;
+            }
+        }
+        self.settle()
     }
 
     /// Puts another row in the place of one that is in the table.
@@ -170,9 +250,9 @@ impl<T: ReadableTable<u64, Bytes>> Roll<T> {
     }
 
     fn in_tail(&self, number: u64) -> Option<Chunk<'_>> {
-        let Tail { first, chunk } = &self.tail;
-        let is_in = number >= *first && !chunk.is_empty();
-        is_in.then_some(Chunk { first: *first, held: Held::Tail(chunk) })
+        let tail = &self.tail;
+        let is_in = number >= tail.first && !tail.ends.is_empty();
+        is_in.then_some(Chunk { first: tail.first, held: Held::Tail(tail) })
     }
 
     /// Visits the rows from this number on, until `visit` says no.
@@ -212,7 +292,7 @@ impl<T: ReadableTable<u64, Bytes>> Roll<T> {
 }
 
 enum Held<'t> {
-    Tail(&'t [u8]),
+    Tail(&'t Tail),
     Stored(AccessGuard<'t, Bytes>),
 }
 
@@ -225,12 +305,11 @@ pub(super) struct Chunk<'t> {
 impl Chunk<'_> {
     /// The row of this number, if it is one of them.
     pub(super) fn get(&self, number: u64) -> Option<&[u8]> {
-        let chunk = match &self.held {
-            Held::Tail(chunk) => chunk,
-            Held::Stored(guard) => guard.value(),
-        };
         let nth = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        range(chunk, nth).map(|range| &chunk[range])
+        match &self.held {
+            Held::Tail(tail) => tail.get(nth),
+            Held::Stored(guard) => range(guard.value(), nth).map(|range| &guard.value()[range]),
+        }
     }
 }
 
@@ -338,11 +417,94 @@ mod tests {
             prop_assert_eq!(next, end);
             for chunk in roll.table.iter().unwrap() {
                 let (first, chunk) = chunk.unwrap();
-                let most = if settles { LONG_BYTES.max(chunk_bytes) } else { chunk_bytes };
+                let most = chunk_bytes.min(MOST_PAGE_BYTES - LEAF_BYTES);
                 let count = super::rows(first.value(), chunk.value()).count();
                 prop_assert!(count == 1 || chunk.value().len() <= most, "{count} rows too long");
             }
         }
+    }
+
+    #[test]
+    fn small_chunks_are_packed_anew_but_for_a_damaged_one() {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = redb::Builder::new().create_with_backend(backend).unwrap();
+        let txn = database.begin_write().unwrap();
+        let mut roll = WriteTables::open(&txn).unwrap().entries;
+        let mut damaged = chunk_of(&[&row(0, 900), &row(1, 900)]);
+        damaged[5] = 0xff;
+        roll.table.insert(0, damaged.as_slice()).unwrap();
+        for number in 2..102 {
+            roll.push(number, &row(number, 1_000)).unwrap();
+            roll.settle().unwrap();
+        }
+        roll.repack().unwrap();
+        let firsts: Vec<u64> =
+            roll.table.iter().unwrap().map(|row| row.unwrap().0.value()).collect();
+        assert!(firsts.len() <= 6 && firsts.starts_with(&[0, 2]), "{firsts:?}");
+        assert_eq!(roll.table.get(0).unwrap().unwrap().value(), damaged);
+        for number in 2..102 {
+            let chunk = roll.chunk(number).unwrap().unwrap();
+            assert_eq!(chunk.get(number), Some(row(number, 1_000).as_slice()));
+        }
+        assert_eq!(roll.end().unwrap(), 102);
+        roll.push(102, &row(102, 3)).unwrap();
+        roll.repack().unwrap();
+        assert_eq!(roll.end().unwrap(), 103);
+    }
+
+    fn tail(lens: impl IntoIterator<Item = usize>) -> Tail {
+        let mut tail = Tail::default();
+        for (number, len) in (7..).zip(lens) {
+            tail.push(number, &row(number, len));
+        }
+        tail
+    }
+
+    /// Bytes of the pages that chunks take.
+    fn pages(tail: &Tail, cuts: &[usize]) -> usize {
+        let starts = std::iter::once(&0).chain(cuts);
+        let chunks = starts.zip(cuts).map(|(start, end)| tail.chunk_bytes(&(*start..*end)));
+        chunks.map(|bytes| (bytes + LEAF_BYTES).next_power_of_two().max(LEAST_PAGE_BYTES)).sum()
+    }
+
+    proptest! {
+        #[test]
+        fn no_other_cuts_take_fewer_pages(
+            lens in vec(prop_oneof![0_usize..2_000, 2_000_usize..70_000], 1..9),
+        ) {
+            let (tail, count) = (tail(lens.iter().copied()), lens.len());
+            let cuts = tail.cuts();
+            prop_assert!(cuts.is_sorted() && cuts.last() == Some(&count));
+            let found = pages(&tail, &cuts);
+            for other in 0..1_u32 << (count - 1) {
+                let ends = (1..count).filter(|end| other & (1 << (end - 1)) != 0);
+                let ends: Vec<usize> = ends.chain([count]).collect();
+                // A chunk is larger than a page only where its first row is.
+                let starts = std::iter::once(&0).chain(&ends);
+                let fits = starts.zip(&ends).all(|(start, end)| {
+                    let page = |rows: Range<usize>| {
+                        (tail.chunk_bytes(&rows) + LEAF_BYTES).next_power_of_two()
+                    };
+                    page(*start..*end) <= page(*start..*start + 1).max(MOST_PAGE_BYTES)
+                });
+                prop_assert!(!fits || found <= pages(&tail, &ends), "{ends:?} before {cuts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_kilobyte_a_row_fills_its_pages_and_a_long_row_takes_the_next_ones_along() {
+        let even = tail(std::iter::repeat_n(1_100, 940));
+        let (bytes, pages_bytes) = (even.bytes.len(), pages(&even, &even.cuts()));
+        assert!(bytes * 100 > pages_bytes * 96, "{bytes} bytes of rows in {pages_bytes}");
+        let long = tail([40_000, 9_000, 9_000, 6_000]);
+        assert_eq!(long.cuts(), [4]);
+    }
+
+    #[test]
+    fn a_damaged_tail_leads_nowhere() {
+        let damaged = Tail { first: u64::MAX, ends: vec![5, 3, u32::MAX], bytes: vec![1; 9] };
+        assert!(damaged.rows().count() <= 1);
     }
 
     #[test]

@@ -565,9 +565,10 @@ pub(super) fn copy_all(
         let (first, chunk) = row?;
         for (number, frame) in rows(first.value(), chunk.value()) {
             check(number, frame)?;
+            to.entries.push(number, frame)?;
         }
-        to.entries.table.insert(first.value(), chunk.value())?;
     }
+    to.entries.settle()?;
     macro_rules! copy {
         ($($table:ident$(.$inner:ident)?),*) => {
             $(for row in from.$table$(.$inner)?.iter()? {

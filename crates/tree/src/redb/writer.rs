@@ -221,6 +221,7 @@ impl Writer {
                 if let Some(scrubbed) = scrubbed {
                     tables.put_scrubbed(scrubbed)?;
                 }
+                tables.entries.repack()?;
                 let indexed =
                     open.index.merge_slice(merging, &mut tables, counters.entries, CAPS.entries)?;
                 counters.indexed = indexed.unwrap_or(counters.indexed);
