@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use redb::{Database, ReadableDatabase, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde_json::json;
 use tests::command::{Cli, Ran, binary, text};
 use treering_tree::{Error, Options, RedbStore, Sources};
@@ -61,19 +61,30 @@ fn invariant_11_a_file_that_is_no_store_is_left_as_it_is() {
     }
 }
 
+/// Changes the database in the file of a store: it begins where the first page says that the log ends.
+fn tamper(store: &Path, change: impl FnOnce(&Database)) {
+    let bytes = std::fs::read(store).unwrap();
+    let start = 4_096 + u64::from_le_bytes(bytes[12..20].try_into().unwrap());
+    let (before, database) = bytes.split_at(usize::try_from(start).unwrap());
+    let copy = store.with_extension("copy");
+    std::fs::write(&copy, database).unwrap();
+    change(&Database::open(&copy).unwrap());
+    std::fs::write(store, [before, &std::fs::read(&copy).unwrap()].concat()).unwrap();
+}
+
 #[test]
 fn a_file_of_another_format_is_refused_with_both_versions() {
     const META: TableDefinition<&[u8], &[u8]> = TableDefinition::new("meta");
     let cli = Cli::new();
     cli.append("s", "user", "mine");
-    let database = Database::open(cli.store()).unwrap();
-    let read = database.begin_read().unwrap().open_table(META).unwrap();
-    let mut identity = read.get(&b"store"[..]).unwrap().unwrap().value().to_vec();
-    identity[0] += 1;
-    let write = database.begin_write().unwrap();
-    write.open_table(META).unwrap().insert(&b"store"[..], identity.as_slice()).unwrap();
-    write.commit().unwrap();
-    drop((read, database));
+    tamper(&cli.store(), |database| {
+        let read = database.begin_read().unwrap().open_table(META).unwrap();
+        let mut identity = read.get(&b"store"[..]).unwrap().unwrap().value().to_vec();
+        identity[0] += 1;
+        let write = database.begin_write().unwrap();
+        write.open_table(META).unwrap().insert(&b"store"[..], identity.as_slice()).unwrap();
+        write.commit().unwrap();
+    });
     let (code, error) = cli.failure(&["sessions"]);
     assert_eq!((code, text(&error, "kind")), (7, "format"));
     let told = text(&error, "message");
@@ -87,11 +98,23 @@ fn a_check_that_finds_damage_fails_and_names_it() {
     cli.append("s", "user", "mine");
     let lost = cli.append("s", "user", "lost");
     let kept = cli.append("s", "user", "kept");
-    let database = Database::open(cli.store()).unwrap();
-    let write = database.begin_write().unwrap();
-    write.open_table(ENTRIES).unwrap().remove(1).unwrap();
-    write.commit().unwrap();
-    drop(database);
+    tamper(&cli.store(), |database| {
+        let write = database.begin_write().unwrap();
+        {
+            // All three are in one chunk.
+            let mut entries = write.open_table(ENTRIES).unwrap();
+            let chunk = entries.first().unwrap().unwrap().1.value().to_vec();
+            let rows = u32::from_le_bytes(chunk[..4].try_into().unwrap());
+            assert_eq!(rows, 3, "no longer one chunk");
+            let end =
+                |nth: usize| u32::from_le_bytes(chunk[4 + 4 * nth..][..4].try_into().unwrap());
+            let [from, to] = [end(0), end(1)].map(|end| 16 + usize::try_from(end).unwrap());
+            let mut damaged = chunk.clone();
+            damaged[from..to].fill(0xee);
+            entries.insert(0, damaged.as_slice()).unwrap();
+        }
+        write.commit().unwrap();
+    });
     let ran = cli.run(&["verify", "--json"]);
     assert_eq!(ran.code, Some(1), "{}", ran.err);
     assert_ne!(ran.lines()[0]["problems"], json!([]));

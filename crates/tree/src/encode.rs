@@ -47,6 +47,15 @@ fn id_of_parts(envelope: &[u8], commitment: &Commitment) -> Id {
     Id::from_bytes(*hash.finalize().as_bytes())
 }
 
+/// What proves bytes around the tables to be whole.
+pub(crate) fn hash(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = blake3::Hasher::new();
+    for part in parts {
+        hash.update(part);
+    }
+    *hash.finalize().as_bytes()
+}
+
 /// A 64-bit hash for indexes, told apart by `domain`; whoever finds something by it compares the
 /// whole value.
 pub(crate) fn short_hash(domain: &str, parts: &[&[u8]]) -> u64 {

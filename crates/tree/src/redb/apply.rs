@@ -85,6 +85,10 @@ impl Applier<'_, '_> {
             if self.tables.redo.fits(COUNTERS_BYTES) {
                 self.counters.logged += 1;
             } else {
+                if self.tables.redo.is_wanted() {
+                    // redb saves what many groups brought it.
+                    self.tables.entries.repack()?;
+                }
                 self.counters.pass_log();
             }
             self.tables.put_counters(&self.counters)?;

@@ -65,8 +65,8 @@ pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<
             let file = open_existing(path)?;
             let opened = file.metadata();
             let backend = guarded(|| Ok(FileBackend::new(file)?))?;
-            let ahead = options.write_ahead;
-            let store = open(Box::new(backend), ahead).map_err(|error| locked(error, path))?;
+            let store = open(Box::new(backend), options.write_ahead)
+                .map_err(|error| locked(error, path))?;
             check_in_place(path, opened)?;
             Ok(store)
         }
@@ -231,7 +231,8 @@ fn database(
     let mut builder = Builder::new();
     builder.set_cache_size(options.cache_bytes);
     let database = guarded(|| {
-        Ok(if writes_ahead {
+        // Behind a log, redb's own syncs are few.
+        Ok(if writes_ahead && !options.durability.is_logged() {
             builder.create_with_backend(Ahead::new(region))?
         } else {
             builder.create_with_backend(region)?

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use redb::StorageBackend;
 
 use super::switch::delegate_locks;
+use crate::encode;
 
 /// What every store begins with.
 const MAGIC: [u8; 8] = *b"treering";
@@ -90,7 +91,7 @@ impl Layout {
 
 fn hash_of(fields: &[u8]) -> [u8; HASH_BYTES] {
     let mut hash = [0; HASH_BYTES];
-    hash.copy_from_slice(&blake3::hash(fields).as_bytes()[..HASH_BYTES]);
+    hash.copy_from_slice(&encode::hash(&[fields])[..HASH_BYTES]);
     hash
 }
 

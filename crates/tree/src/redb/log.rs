@@ -8,11 +8,13 @@
 
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use redb::StorageBackend;
 
 use super::layout::PAGE_BYTES;
+use crate::encode;
 
 /// Generation, number, how many before it were durable, bytes of what is recorded; a hash of these and of it
 /// follows.
@@ -123,6 +125,22 @@ impl Log {
         (self.next, self.synced) = (0, 0);
     }
 
+    /// Gives the blocks behind the last record back to the file system, where that takes them. They may hold
+    /// one that was never finished for want of room.
+    pub(super) fn give_back(&self, path: &Path) {
+        #[cfg(target_os = "linux")]
+        if self.allocated > self.at
+            && let Ok(file) = std::fs::File::options().write(true).open(path)
+        {
+            use rustix::fs::{FallocateFlags, fallocate};
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            // What cannot be given back is kept.
+            let _ = fallocate(file, flags, self.at, self.range.end - self.at);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = path;
+    }
+
     fn pass(&mut self, bytes: usize) {
         self.at += (bytes as u64).next_multiple_of(PAGE);
         self.next += 1;
@@ -211,7 +229,7 @@ impl RecordHead {
     }
 
     fn hash_of(&self, record: &[u8]) -> [u8; 32] {
-        *blake3::Hasher::new().update(&self.fields()).update(record).finalize().as_bytes()
+        encode::hash(&[&self.fields(), record])
     }
 
     /// The record with its head, if it is whole.

@@ -69,6 +69,11 @@ impl Redo {
         record.extend(value);
     }
 
+    /// Whether there is to be a record, if it fits.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.room > 0
+    }
+
     /// Whether there is a record, and will be one with so many bytes more.
     pub(super) fn fits(&self, more: usize) -> bool {
         self.record.as_ref().is_some_and(|record| record.len() + more <= self.room)

@@ -23,6 +23,8 @@ use crate::store::Committed;
 
 /// What one commit takes at most.
 const CAPS: Caps = Caps { entries: 512, bytes: 4 << 20 };
+/// More than this is not written twice: redb saves it at once.
+const RECORD_BYTES: usize = 1 << 20;
 /// The part of the log that must be used before a pause is worth a checkpoint.
 const PAUSE_PART: u64 = 4;
 /// How often, and how long each time, the writer waits for readers to let go of a failed handle.
@@ -79,6 +81,9 @@ impl Writer {
         if self.dirty {
             self.checkpoint_or_reopen();
         }
+        if let file::Place::File(path) = &self.shared.place {
+            self.log.give_back(path);
+        }
         self.shared.set(State::Closed);
     }
 
@@ -121,7 +126,7 @@ impl Writer {
         let (merging, sessions) = (&mut self.merging, &mut self.sessions);
         let caches = open.caches();
         let log = &mut self.log;
-        let room = if durability.is_logged() { log.room() } else { 0 };
+        let room = if durability.is_logged() { log.room().min(RECORD_BYTES) } else { 0 };
         let applied = open.guarded(|| {
             let mut txn = open.database.begin_write()?;
             let mut applied = {
@@ -252,6 +257,9 @@ impl Writer {
             // Opening it again would not mend it, and what is undamaged can still be read.
             self.dirty = false;
             return;
+        }
+        if let file::Place::File(path) = &self.shared.place {
+            self.log.give_back(path);
         }
         let mut open = self.shared.set(State::degraded(cause)).into_handle();
         for _ in 0..LET_GO_TRIES {
