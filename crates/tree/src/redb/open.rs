@@ -23,7 +23,8 @@ use crate::store::Stored;
 
 /// An opened database and what belongs to it.
 pub(super) struct Open {
-    pub(super) database: redb::Database,
+    /// Always there, until it is dropped.
+    database: Option<redb::Database>,
     pub(super) index: Index,
     pub(super) identity: Identity,
     pub(super) keyring: Arc<Keyring>,
@@ -60,7 +61,7 @@ impl Open {
     }
 
     fn over(opened: file::Opened, switch: Switch, options: &Options) -> Result<(Self, Resumed)> {
-        let (identity, keyring, counters, (index, merging), log) = guarded(|| {
+        let read = guarded(|| {
             use redb::ReadableDatabase;
             let database = &opened.database;
             let txn = database.begin_read()?;
@@ -73,14 +74,21 @@ impl Open {
             let counters = tables.counters()?;
             let index = Index::recover(&tables, counters.indexed, options.merge_after)?;
             Ok((identity, keyring, counters, index, log))
-        })
-        .inspect_err(|_| switch.cut())?;
+        });
+        let (identity, keyring, counters, (index, merging), log) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                switch.cut();
+                closed(opened.database);
+                return Err(error);
+            }
+        };
         let entry_cache_bytes = options.entry_cache_bytes;
         let caches = RwLock::new(Arc::new(Caches::new(entry_cache_bytes)));
         let (version, latest) = (AtomicU64::new(0), RwLock::new(None));
         let damaged = AtomicBool::new(false);
         let open = Self {
-            database: opened.database,
+            database: Some(opened.database),
             index,
             identity,
             keyring: Arc::new(keyring),
@@ -92,6 +100,16 @@ impl Open {
             switch,
         };
         Ok((open, Resumed { counters, merging, log }))
+    }
+
+    pub(super) fn database(&self) -> Result<&redb::Database> {
+        self.database.as_ref().ok_or_else(gone)
+    }
+
+    /// Gives back what redb left free in a file that grew.
+    pub(super) fn compact(&mut self) -> Result<()> {
+        let database = self.database.as_mut().ok_or_else(gone)?;
+        guarded(|| Ok(database.compact().map(drop)?))
     }
 
     /// The newest state. Readers between two commits share one snapshot.
@@ -192,7 +210,18 @@ impl Drop for Open {
         if self.damaged.load(Ordering::Acquire) {
             self.switch.cut();
         }
+        if let Some(database) = self.database.take() {
+            closed(database);
+        }
     }
+}
+
+/// Closes a database that may have met damage: after a panic inside it, its destructor panics too.
+fn closed(database: redb::Database) {
+    let _ = guarded(move || {
+        drop(database);
+        Ok(())
+    });
 }
 
 pub(super) enum State {

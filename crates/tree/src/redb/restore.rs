@@ -72,7 +72,7 @@ impl Restorer {
         let (open, Resumed { counters, merging, .. }) =
             Open::new(&Where::File(path.to_owned()), options)?;
         guarded(|| {
-            let txn = open.database.begin_write()?;
+            let txn = open.database()?.begin_write()?;
             let mut tables = WriteTables::open(&txn)?;
             if let Some(older) = &older.identity {
                 let mut identity = open.identity.clone();
@@ -214,7 +214,7 @@ impl Restorer {
         let (open, merging) = (&self.open, &mut self.merging);
         let (caches, mut sessions) = (open.caches(), Sessions::default());
         let applied = guarded(|| {
-            let mut txn = open.database.begin_write()?;
+            let mut txn = open.database()?.begin_write()?;
             txn.set_two_phase_commit(true);
             txn.set_quick_repair(is_last);
             let mut applier = Applier {

@@ -76,8 +76,8 @@ fn rewrite(
         let (mut new, _) = Open::new(&Where::File(temporary.to_owned()), &options)?;
         old.guarded(|| {
             use redb::ReadableDatabase;
-            let from = ReadTables::open(&old.database.begin_read()?)?;
-            let mut txn = new.database.begin_write()?;
+            let from = ReadTables::open(&old.database()?.begin_read()?)?;
+            let mut txn = new.database()?.begin_write()?;
             txn.set_two_phase_commit(true);
             txn.set_quick_repair(true);
             let mut to = WriteTables::open(&txn)?;
@@ -97,7 +97,7 @@ fn rewrite(
             Ok(txn.commit()?)
         })?;
         // redb doubles a file that grows: gives back what the copy left free.
-        guarded(|| Ok(new.database.compact().map(drop)?))
+        new.compact()
     })?;
     Ok(RewriteReport { entries: counters.entries, bytes_before, bytes_after: bytes() })
 }

@@ -52,7 +52,8 @@ impl Above for Snapshot {
 impl Snapshot {
     /// The newest state, read through `caches`.
     pub(super) fn take(open: &Open, caches: Arc<Caches>) -> Result<Self, Fault> {
-        let (view, txn) = open.index.with_view(|| open.database.begin_read());
+        let database = open.database()?;
+        let (view, txn) = open.index.with_view(|| database.begin_read());
         let tables = ReadTables::open(&txn?)?;
         let counters = tables.counters()?;
         let keyring = Arc::clone(&open.keyring);

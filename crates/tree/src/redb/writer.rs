@@ -128,7 +128,7 @@ impl Writer {
         let log = &mut self.log;
         let room = if durability.is_logged() { log.room().min(RECORD_BYTES) } else { 0 };
         let applied = open.guarded(|| {
-            let mut txn = open.database.begin_write()?;
+            let mut txn = open.database()?.begin_write()?;
             let mut applied = {
                 let tables = WriteTables::recording(&txn, room)?;
                 Applier {
@@ -219,7 +219,7 @@ impl Writer {
             let mut counters = self.counters.clone();
             let merging = &mut self.merging;
             let indexed = open.guarded(|| {
-                let mut txn = open.database.begin_write()?;
+                let mut txn = open.database()?.begin_write()?;
                 txn.set_two_phase_commit(true);
                 txn.set_quick_repair(true);
                 let mut tables = WriteTables::open(&txn)?;
@@ -275,7 +275,7 @@ impl Writer {
         let reopened = Open::new(&self.shared.place, &self.shared.options).and_then(|opened| {
             let (open, resumed) = opened;
             let probe = guarded(|| {
-                let mut txn = open.database.begin_write()?;
+                let mut txn = open.database()?.begin_write()?;
                 txn.set_two_phase_commit(true);
                 let mut tables = WriteTables::open(&txn)?;
                 tables.put_counters(&resumed.counters)?;
