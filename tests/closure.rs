@@ -26,7 +26,7 @@ pub(crate) fn no_result_loses_its_call(seen: &Seen<'_>) {
 pub(crate) fn is_closed(context: &Context) {
     let (mut called, mut open) = (BTreeSet::new(), BTreeSet::new());
     let mut part = Source::Pin;
-    for item in &context.items {
+    for item in context.items.iter() {
         let envelope = item.stored.entry.envelope();
         let id = item.stored.entry.id();
         if part != item.source && (part == Source::Pin || item.source == Source::Summary) {

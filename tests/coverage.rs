@@ -93,7 +93,7 @@ pub(crate) fn nothing_is_lost(seen: &Seen<'_>) {
     assert_eq!(covered.len(), job.entries.len(), "an entry was summarized twice");
     assert_eq!(covered.len() as u64, result.summarized_count);
     assert!(!covered.is_empty(), "asked to summarize nothing");
-    for item in &seen.before.items {
+    for item in seen.before.items.iter() {
         let envelope = item.stored.entry.envelope();
         let id = item.stored.entry.id();
         let is_covered = covered.contains(&id);

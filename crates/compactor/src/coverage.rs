@@ -52,7 +52,7 @@ pub fn coverage(before: &Context, after: &Context, summarized: &[Id]) -> Coverag
         .collect();
     let mut account = Coverage::default();
     let mut seen = BTreeSet::new();
-    for item in &before.items {
+    for item in before.items.iter() {
         let id = item.stored.entry.id();
         if !seen.insert(id) {
             continue;

@@ -36,10 +36,10 @@ impl Covered {
             lifted: cut.lifted.iter().map(|number| (*number, Kind::Pin)).collect(),
             masks: Vec::new(),
         };
-        for item in context.items {
-            covered.add(&item, cut);
+        for item in context.items.iter() {
+            covered.add(item, cut);
             if masked.contains(&item.stored.place.id) && !item.is_interruption() {
-                covered.mask(&item, counter);
+                covered.mask(item, counter);
             }
         }
         Ok(covered)
@@ -51,7 +51,7 @@ impl Covered {
     }
 
     fn mask(&mut self, item: &Item, counter: &dyn TokenCounter) {
-        let Place { id: entry, tokens, .. } = item.stored.place;
+        let Place { id: entry, tokens, .. } = *item.stored.place;
         let saved_tokens = match item.form {
             Form::Masked { saved_tokens } => saved_tokens.min(tokens),
             _ => tokens.saturating_sub(count_message(counter, &masked(item))),

@@ -54,7 +54,7 @@ impl Compactor {
             ..SummaryJob::default()
         };
         let shared = common.map(|place| place.depth);
-        for item in Context::at(store, left).await?.items {
+        for item in Context::at(store, left).await?.items.iter() {
             let is_left = shared.is_none_or(|depth| item.stored.place.depth > depth);
             match (&item.form, item.source) {
                 _ if !is_left => {}

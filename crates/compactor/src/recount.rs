@@ -96,7 +96,7 @@ impl View {
     }
 
     fn restated(&self, mut stored: Stored) -> Stored {
-        self.restate(&mut stored.place);
+        self.restate(Arc::make_mut(&mut stored.place));
         stored
     }
 

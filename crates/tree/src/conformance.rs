@@ -317,6 +317,8 @@ async fn a_compaction_replaces_what_it_covers(store: Arc<dyn Store>) {
         .collect();
     assert_eq!(shown, expected);
     assert_eq!(context.tokens, 10 + 3 + 4 * 10 + 10);
+    let parts = (store.measure(later).await.unwrap(), store.tail(later).await.unwrap());
+    assert_eq!(context, crate::Context::of(&parts.0, parts.1));
     let again = one.append(compaction(ids[6]), Expect::Any).await.unwrap_err();
     let foreseen = store.preview(later, Some(ids[6])).await.unwrap_err();
     for refusal in [again, foreseen] {
@@ -475,6 +477,9 @@ async fn an_erased_body_is_gone_and_its_id_stays(store: Arc<dyn Store>) {
         context.items.iter().map(|item| (item.stored.entry.id(), item.source)).collect()
     };
     assert_eq!((shape(&after), after.tokens), (shape(&before), measure.tokens));
+    // Also at the head whose context was made before.
+    let older = store.context(before.head.unwrap()).await.unwrap();
+    assert!(older.items[1..].iter().all(|item| item.stored.entry.body().is_none()));
     let stands_for: Vec<Message> = [1, 2].map(|at| Message::erased(found[at].envelope())).into();
     assert_eq!(
         (stands_for[0].calls(), stands_for[1].answers()),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::context::Context;
 use crate::entry::{Draft, Entry, Nonce};
 use crate::error::Result;
 use crate::id::{Id, Prefix};
@@ -105,6 +106,13 @@ pub trait Store: Debug + Send + Sync {
     /// Everything the context at `head` is made of.
     async fn tail(&self, head: Id) -> Result<Tail>;
 
+    /// What a model is given at `head`: [`Context::of`] its measure and tail. A store may keep what it
+    /// made, for a context depends on its head alone, and make that of a child from it in O(1).
+    async fn context(&self, head: Id) -> Result<Context> {
+        let measure = self.measure(head).await?;
+        Ok(Context::of(&measure, self.tail(head).await?))
+    }
+
     /// Up to `limit` entries that were first appended in `session` (all sessions where `None`)
     /// with numbers from `from` on, in append order.
     async fn scan(&self, session: Option<&str>, from: Number, limit: usize) -> Result<Vec<Stored>>;
@@ -127,7 +135,7 @@ pub trait Store: Debug + Send + Sync {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
     /// What is carried along its path.
-    pub place: Place,
+    pub place: Arc<Place>,
     /// The entry.
     pub entry: Arc<Entry>,
 }

@@ -112,7 +112,7 @@ async fn nodes(
         from = last.place.number + 1;
         for stored in &page {
             resolve::note_label(&mut labels, &stored.entry);
-            nodes.insert(stored.place.number, Node::from(&stored.place));
+            nodes.insert(stored.place.number, Node::from(&*stored.place));
         }
     }
     let mut inherited: Vec<Id> = branches.iter().filter_map(|branch| branch.head).collect();

@@ -42,8 +42,8 @@ fn draft(desk: &Desk, kind: Kind, said: &Message, tokens: u32) -> Draft {
 
 async fn item(desk: &Desk, at: usize) -> Item {
     let context = desk.session.context().await.unwrap();
-    let found = context.items.into_iter().find(|item| item.stored.place.id == desk.ids[at]);
-    found.unwrap()
+    let found = context.items.iter().find(|item| item.stored.place.id == desk.ids[at]);
+    found.unwrap().clone()
 }
 
 fn saved(item: &Item) -> u64 {

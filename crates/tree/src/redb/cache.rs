@@ -1,50 +1,142 @@
 //! What was read, decoded and hashed once, kept in memory. Sound without any invalidation but erasure,
 //! since an entry never changes and its number is never given to another one while a store is open.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle as Lifecycle};
+use quick_cache::{UnitWeighter, Weighter, unsync};
 
-use crate::entry::Entry;
+use crate::context::{Item, Layout};
 use crate::place::{Number, Place};
-use crate::store::Stored;
+use crate::store::{Stored, Tail};
 
 /// Places kept: about 200 bytes each.
 const PLACES: usize = 65_536;
 /// What an entry weighs beside its body, in bytes.
 const ENTRY_OVERHEAD_BYTES: u64 = 400;
+/// What an entry of a context weighs beside the entry: its place and its item.
+const ITEM_BYTES: u64 = 400;
 
-/// Places and entries by number.
+/// Contexts expected: a few for each session at work.
+const CONTEXTS: usize = 64;
+
+/// How many bytes are kept at most, about.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    pub(super) entry_bytes: u64,
+    pub(super) context_bytes: u64,
+}
+
+/// Places, entries and contexts by number.
 pub(super) struct Caches {
-    places: Cache<Number, Arc<Place>>,
-    entries: Cache<Number, Arc<Entry>, ByBytes>,
+    limits: Limits,
+    places: Cache<Number, Arc<Place>, UnitWeighter, Spread>,
+    /// With their places: a walk for entries needs one look-up for both.
+    entries: Cache<Number, Stored, ByBytes, Spread>,
+    /// One shard: a context is large.
+    contexts: Mutex<unsync::Cache<Number, Kept, ByBytes>>,
+}
+
+/// The context of a head, as it can go on.
+pub(super) struct Kept {
+    layout: Layout,
+    /// What its entries weigh, were nothing else to hold them.
+    bytes: u64,
+}
+
+impl Kept {
+    pub(super) fn of(tail: Tail) -> Self {
+        let parts = [tail.compaction.as_slice(), &tail.lifted, &tail.entries];
+        let bytes = parts.iter().map(|part| weight(part)).sum();
+        Self { layout: Layout::of(tail), bytes }
+    }
+
+    pub(super) fn extend(&mut self, later: Vec<Stored>) {
+        self.bytes += weight(&later);
+        self.layout.extend(later);
+    }
+
+    pub(super) fn items(&self) -> Arc<Vec<Item>> {
+        Arc::clone(self.layout.items())
+    }
+}
+
+fn weight(entries: &[Stored]) -> u64 {
+    entries.iter().map(|stored| ITEM_BYTES + ByBytes.weight(&stored.place.number, stored)).sum()
+}
+
+/// Hashes numbers, which nobody from outside chooses: much cheaper than what guards against that.
+#[derive(Clone, Default)]
+struct Spread;
+
+struct Spreader(u64);
+
+impl BuildHasher for Spread {
+    type Hasher = Spreader;
+
+    fn build_hasher(&self) -> Spreader {
+        Spreader(0)
+    }
+}
+
+impl Hasher for Spreader {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Both halves of a product with the golden ratio: low and high bits depend on all of the number.
+        let product = u128::from(self.0 ^ number ^ 1 << 63) * 0x9E37_79B9_7F4A_7C15;
+        #[allow(clippy::cast_possible_truncation, reason = "the lower half")]
+        let low = product as u64;
+        self.0 = low ^ (product >> 64) as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<Number, Arc<Entry>> for ByBytes {
-    fn weight(&self, _: &Number, entry: &Arc<Entry>) -> u64 {
-        ENTRY_OVERHEAD_BYTES + entry.body().map_or(0, |body| body.bytes.len() as u64)
+impl Weighter<Number, Stored> for ByBytes {
+    fn weight(&self, _: &Number, stored: &Stored) -> u64 {
+        ENTRY_OVERHEAD_BYTES + stored.entry.body().map_or(0, |body| body.bytes.len() as u64)
+    }
+}
+
+impl Weighter<Number, Kept> for ByBytes {
+    fn weight(&self, _: &Number, kept: &Kept) -> u64 {
+        kept.bytes.max(1)
     }
 }
 
 impl Caches {
-    /// Caches that hold entries of about `entry_bytes` in all.
-    pub(super) fn new(entry_bytes: u64) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
+        let Limits { entry_bytes, context_bytes } = limits;
         let expected = usize::try_from(entry_bytes / 2_048).unwrap_or(usize::MAX);
         Self {
-            places: Cache::new(PLACES),
-            entries: Cache::with_weighter(expected, entry_bytes, ByBytes),
+            limits,
+            places: Cache::with(PLACES, PLACES as u64, UnitWeighter, Spread, Lifecycle::default()),
+            entries: Cache::with(expected, entry_bytes, ByBytes, Spread, Lifecycle::default()),
+            contexts: Mutex::new(unsync::Cache::with_weighter(CONTEXTS, context_bytes, ByBytes)),
         }
+    }
+
+    /// The same with nothing in them.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(self.limits)
     }
 
     pub(super) fn place(&self, number: Number) -> Option<Arc<Place>> {
         self.places.get(&number)
     }
 
-    pub(super) fn entry(&self, number: Number) -> Option<Arc<Entry>> {
+    pub(super) fn stored(&self, number: Number) -> Option<Stored> {
         self.entries.get(&number)
     }
 
@@ -52,13 +144,31 @@ impl Caches {
         self.places.insert(place.number, Arc::clone(place));
     }
 
-    pub(super) fn keep_entry(&self, number: Number, entry: &Arc<Entry>) {
-        self.entries.insert(number, Arc::clone(entry));
+    pub(super) fn keep_entry(&self, stored: &Stored) {
+        self.entries.insert(stored.place.number, stored.clone());
     }
 
     /// Keeps what was just appended: the next context needs no read for it.
     pub(super) fn keep(&self, stored: Stored) {
-        self.entries.insert(stored.place.number, stored.entry);
-        self.places.insert(stored.place.number, Arc::new(stored.place));
+        self.keep_place(&stored.place);
+        self.entries.insert(stored.place.number, stored);
+    }
+
+    /// The items of the context at a head.
+    pub(super) fn context(&self, head: Number) -> Option<Arc<Vec<Item>>> {
+        self.contexts().get(&head).map(Kept::items)
+    }
+
+    /// The context at a head, which its keeper gives up: it becomes that of a later one.
+    pub(super) fn take_context(&self, head: Number) -> Option<Kept> {
+        self.contexts().remove(&head).map(|(_, kept)| kept)
+    }
+
+    pub(super) fn keep_context(&self, head: Number, kept: Kept) {
+        self.contexts().insert(head, kept);
+    }
+
+    fn contexts(&self) -> MutexGuard<'_, unsync::Cache<Number, Kept, ByBytes>> {
+        self.contexts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
 //! A store in one redb file, or in memory.
 //!
 //! One writer thread ([`writer`]) groups concurrent changes into one transaction; readers
-//! ([`snapshot`]) take snapshots and never wait for it. [`tables`] alone names tables, [`index`] keeps
+//! ([`snapshot`], [`walk`]) take snapshots and never wait for it. [`tables`] alone names tables, [`index`] keeps
 //! the short-hash index. [`prepare`] makes a change ready on its caller's thread, [`plan`] decides it
 //! against an [`overlay`], [`mod@write`] writes it, for each of a group in [`apply`]. [`check`] is `verify`,
 //! [`mod@file`] opens and creates, [`open`] is what is then open.
@@ -41,6 +41,7 @@ mod snapshot;
 mod switch;
 mod sync;
 mod tables;
+mod walk;
 mod write;
 mod writer;
 
@@ -53,7 +54,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, oneshot};
 
-use self::cache::Caches;
+use self::cache::{Caches, Limits};
 pub use self::file::BackendFactory;
 use self::open::{Open, Resumed, Shared, State};
 pub use self::options::{Durability, Options};
@@ -65,6 +66,7 @@ pub use self::scrub::ScrubReport;
 use self::sessions::Sessions;
 use self::snapshot::Snapshot;
 use self::writer::{Request, Writer};
+use crate::context::Context;
 use crate::encode;
 use crate::entry::Nonce;
 use crate::error::{Error, Result};
@@ -306,6 +308,10 @@ impl Store for RedbStore {
         self.read(|snapshot| snapshot.tail(&head))
     }
 
+    async fn context(&self, head: Id) -> Result<Context> {
+        self.read(|snapshot| snapshot.context(&head))
+    }
+
     async fn scan(&self, session: Option<&str>, from: Number, limit: usize) -> Result<Vec<Stored>> {
         self.read(|snapshot| snapshot.scan(session, from, limit))
     }
@@ -317,7 +323,9 @@ impl Store for RedbStore {
     async fn verify(&self) -> Result<Report> {
         let open = self.shared.readable()?;
         // What is on the disk counts, not what was read from it before.
-        open.guarded(|| check::verify(&Snapshot::take(&open, Arc::new(Caches::new(0)))?))
+        open.guarded(|| {
+            check::verify(&Snapshot::take(&open, Arc::new(Caches::new(Limits::default())))?)
+        })
     }
 
     async fn stats(&self) -> Result<Stats> {

@@ -30,7 +30,6 @@ pub(super) struct Open {
     pub(super) keyring: Arc<Keyring>,
     /// Replaced when bodies are erased: an older snapshot keeps what it reads in the older ones.
     caches: RwLock<Arc<Caches>>,
-    entry_cache_bytes: u64,
     /// Counts commits; a snapshot taken under the present count is still the newest state.
     version: AtomicU64,
     latest: RwLock<Option<(u64, Arc<Snapshot>)>>,
@@ -83,8 +82,7 @@ impl Open {
                 return Err(error);
             }
         };
-        let entry_cache_bytes = options.entry_cache_bytes;
-        let caches = RwLock::new(Arc::new(Caches::new(entry_cache_bytes)));
+        let caches = RwLock::new(Arc::new(Caches::new(options.kept)));
         let (version, latest) = (AtomicU64::new(0), RwLock::new(None));
         let damaged = AtomicBool::new(false);
         let open = Self {
@@ -93,7 +91,6 @@ impl Open {
             identity,
             keyring: Arc::new(keyring),
             caches,
-            entry_cache_bytes,
             version,
             latest,
             damaged,
@@ -154,7 +151,7 @@ impl Open {
     /// Called after each commit, before anybody is told of it.
     pub(super) fn committed(&self, appended: Vec<Stored>, erased: bool) {
         if erased {
-            let empty = Arc::new(Caches::new(self.entry_cache_bytes));
+            let empty = Arc::new(self.caches().emptied());
             *self.caches.write().unwrap_or_else(PoisonError::into_inner) = empty;
         }
         let caches = self.caches();

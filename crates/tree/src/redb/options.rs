@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cache::Limits;
 use super::index;
 use crate::encrypt::Encrypt;
 use crate::redact::Redact;
@@ -52,7 +53,7 @@ pub struct Options {
     pub(super) durability: Durability,
     pub(super) idle_checkpoint: Option<Duration>,
     pub(super) cache_bytes: usize,
-    pub(super) entry_cache_bytes: u64,
+    pub(super) kept: Limits,
     pub(super) write_ahead: bool,
     pub(super) log_bytes: u64,
     pub(super) encrypt: Option<Arc<dyn Encrypt>>,
@@ -62,14 +63,14 @@ pub struct Options {
 
 impl Options {
     /// The defaults: logged commits, a checkpoint after 100 ms without a commit, 256 MiB of
-    /// file pages and 64 MiB of decoded entries in memory.
+    /// file pages, 64 MiB of decoded entries and 64 MiB of contexts in memory.
     pub fn new(sources: Sources) -> Self {
         Self {
             sources,
             durability: Durability::default(),
             idle_checkpoint: Some(Duration::from_millis(100)),
             cache_bytes: 256 << 20,
-            entry_cache_bytes: 64 << 20,
+            kept: Limits { entry_bytes: 64 << 20, context_bytes: 64 << 20 },
             write_ahead: cfg!(target_os = "linux"),
             log_bytes: LOG_BYTES,
             encrypt: None,
@@ -103,7 +104,15 @@ impl Options {
     /// Bytes of entries kept in memory decoded, hashed once.
     #[must_use]
     pub fn entry_cache_bytes(mut self, bytes: u64) -> Self {
-        self.entry_cache_bytes = bytes;
+        self.kept.entry_bytes = bytes;
+        self
+    }
+
+    /// Bytes of contexts kept in memory, each with its entries: that of a head is then there at once, and
+    /// that of an entry behind it costs the entry. 0 keeps none.
+    #[must_use]
+    pub fn context_cache_bytes(mut self, bytes: u64) -> Self {
+        self.kept.context_bytes = bytes;
         self
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::cache::Caches;
+use super::cache::{Caches, Limits};
 use super::check::{self, Around};
 use super::fault::is_damage;
 use super::queue::Weight;
@@ -46,7 +46,7 @@ impl RedbStore {
         let now = self.shared.options.sources.now_ms();
         let open = self.shared.readable()?;
         let (report, scrubbed) = open.guarded(|| {
-            let snapshot = Snapshot::take(&open, Arc::new(Caches::new(0)))?;
+            let snapshot = Snapshot::take(&open, Arc::new(Caches::new(Limits::default())))?;
             let before = snapshot.tables.scrubbed()?.unwrap_or_default();
             Ok(step(&snapshot, before, entries as u64, (open.identity.created_ms, now)))
         })?;

@@ -1,7 +1,6 @@
 //! Reads: one consistent state per call, never waiting for the writer. Every entry that leaves here
-//! was hashed again.
+//! was hashed since it was read. What goes along a path is in [`walk`](super::walk).
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use redb::ReadableDatabase;
@@ -11,8 +10,6 @@ use super::cache::Caches;
 use super::fault::Fault;
 use super::index::{View, Which};
 use super::keyring::Keyring;
-use super::roll::Reading;
-use super::shrink;
 use super::tables::{Counters, ReadTables, SessionRow, id_hash, index_key, number_in, read_place};
 use crate::ancestry::{self, Places};
 use crate::derive::{self, Above};
@@ -22,14 +19,14 @@ use crate::error::{Error, Result};
 use crate::id::{Id, Prefix};
 use crate::limits;
 use crate::place::{Cut, Measure, Number, Place};
-use crate::store::{Branch, JournalRow, Memo, Seek, SessionInfo, Stats, Stored, Tail};
+use crate::store::{Branch, JournalRow, Memo, Seek, SessionInfo, Stats, Stored};
 
 /// One state of the store.
 pub(super) struct Snapshot {
     pub(super) tables: ReadTables,
     pub(super) counters: Counters,
     pub(super) view: View,
-    caches: Arc<Caches>,
+    pub(super) caches: Arc<Caches>,
     pub(super) keyring: Arc<Keyring>,
 }
 
@@ -60,7 +57,7 @@ impl Snapshot {
         Ok(Self { tables, counters, view, caches, keyring })
     }
 
-    fn place_at(&self, number: Number) -> Result<Arc<Place>, Fault> {
+    pub(super) fn place_at(&self, number: Number) -> Result<Arc<Place>, Fault> {
         if let Some(place) = self.caches.place(number) {
             return Ok(place);
         }
@@ -82,31 +79,8 @@ impl Snapshot {
         Ok(None)
     }
 
-    fn existing(&self, id: &Id) -> Result<Arc<Place>, Fault> {
+    pub(super) fn existing(&self, id: &Id) -> Result<Arc<Place>, Fault> {
         Ok(self.find(id)?.ok_or_else(|| Error::no_entry(id))?)
-    }
-
-    /// The entries of these places, which go down in number for speed; answered in their order.
-    fn stored(&self, places: &[Arc<Place>]) -> Result<Vec<Stored>, Fault> {
-        let mut rows = Reading::new(&self.tables.entries);
-        let mut read = |place: &Place| -> Result<_, Fault> {
-            let missing = || Error::corrupt("entry", format!("{} is missing", place.number));
-            let row = rows.get(place.number)?.ok_or_else(missing)?;
-            let entry = encode::unframe(row, &place.id, shrink::expand)?;
-            let entry = Arc::new(self.keyring.opened(&self.tables, entry)?);
-            self.caches.keep_entry(place.number, &entry);
-            Ok(entry)
-        };
-        let stored = |place: &Arc<Place>| {
-            let entry = self.caches.entry(place.number).map_or_else(|| read(place), Ok)?;
-            Ok(Stored { place: Place::clone(place), entry })
-        };
-        places.iter().map(stored).collect()
-    }
-
-    fn stored_at(&self, number: Number) -> Result<Stored, Fault> {
-        let mut stored = self.stored(&[self.place_at(number)?])?;
-        Ok(stored.pop().ok_or_else(|| Error::corrupt("entry", format!("{number} is missing")))?)
     }
 
     pub(super) fn entry(&self, id: &Id) -> Result<Option<Stored>, Fault> {
@@ -163,87 +137,10 @@ impl Snapshot {
         Ok(questions.iter().map(answer).collect::<Result<_>>()?)
     }
 
-    pub(super) fn places(&self, head: &Id, depths: Range<u64>) -> Result<Vec<Place>, Fault> {
-        let downward = self.downward(head, depths)?;
-        Ok(downward.iter().rev().map(|place| Place::clone(place)).collect())
-    }
-
-    pub(super) fn path(&self, head: &Id, depths: Range<u64>) -> Result<Vec<Stored>, Fault> {
-        self.run(&self.downward(head, depths)?)
-    }
-
-    /// The entries of a part of a path, root side first. Each says itself, under its hash, what its
-    /// parent is.
-    fn run(&self, downward: &[Arc<Place>]) -> Result<Vec<Stored>, Fault> {
-        let mut run = self.stored(downward)?;
-        run.reverse();
-        for pair in run.windows(2) {
-            if let [above, below] = pair
-                && below.entry.envelope().parent != Some(above.entry.id())
-            {
-                let detail = format!("{} is not under its parent", below.entry.id());
-                return Err(Error::corrupt("place", detail).into());
-            }
-        }
-        Ok(run)
-    }
-
-    /// Places on the path to `head` with depths in `depths`, head side first, at most a page.
-    fn downward(&self, head: &Id, depths: Range<u64>) -> Result<Vec<Arc<Place>>, Fault> {
-        let end = depths.end.min(depths.start.saturating_add(limits::PAGE as u64));
-        let head = self.existing(head)?;
-        let end = end.min(head.depth + 1);
-        if end <= depths.start {
-            return Ok(Vec::new());
-        }
-        match ancestry::at_depth(self, &head, end - 1)? {
-            Some(lowest) => self.up_to(lowest, depths.start),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    /// The path from `lowest` up to depth `top`, both inclusive, lowest first.
-    fn up_to(&self, lowest: Arc<Place>, top: u64) -> Result<Vec<Arc<Place>>, Fault> {
-        let mut rows = Reading::new(&self.tables.places);
-        let mut read = |number| -> Result<_, Fault> {
-            let missing = || Error::corrupt("place", format!("{number} is missing"));
-            let row = rows.get(number)?.ok_or_else(missing)?;
-            let place = Arc::new(read_place(number, row)?);
-            self.caches.keep_place(&place);
-            Ok(place)
-        };
-        let mut run = vec![lowest];
-        while let Some(place) = run.last()
-            && place.depth > top
-            && let Some(number) = place.parent
-        {
-            let parent = self.caches.place(number).map_or_else(|| read(number), Ok)?;
-            if parent.depth >= place.depth {
-                let detail = format!("parent of entry {} leads down", place.number);
-                return Err(Error::corrupt("place", detail).into());
-            }
-            run.push(parent);
-        }
-        Ok(run)
-    }
-
     pub(super) fn preview(&self, head: &Id, first_kept: Option<&Id>) -> Result<Cut, Fault> {
         let head = self.existing(head)?;
         let target = first_kept.map(|id| self.existing(id)).transpose()?;
         Ok(derive::cut(self, Some(&head), self.counters.entries, target.as_deref())?)
-    }
-
-    pub(super) fn tail(&self, head: &Id) -> Result<Tail, Fault> {
-        let head = self.existing(head)?;
-        let compaction = head.compaction.map(|number| self.stored_at(number)).transpose()?;
-        let cut = compaction.as_ref().and_then(|stored| stored.place.cut.clone());
-        let (top, lifted) = cut.map_or((0, vec![]), |cut| (cut.first_kept_depth, cut.lifted));
-        let places = lifted.iter().rev().map(|number| self.place_at(*number));
-        let mut lifted = self.stored(&places.collect::<Result<Vec<_>, _>>()?)?;
-        lifted.reverse();
-        let entries =
-            if head.depth < top { Vec::new() } else { self.run(&self.up_to(head, top)?)? };
-        Ok(Tail { compaction, lifted, entries })
     }
 
     fn session_row(&self, name: &str) -> Result<SessionRow, Fault> {
@@ -316,25 +213,23 @@ impl Snapshot {
             },
             None => (from, Number::MAX),
         };
-        let mut places = Vec::new();
+        let mut steps = Vec::new();
         if first > last {
             return Ok(Vec::new());
         }
         let limit = limit.min(limits::PAGE);
         self.tables.places.visit(first, |number, bytes| {
-            if number > last || places.len() >= limit {
+            if number > last || steps.len() >= limit {
                 return Ok(false);
             }
             let place = read_place(number, bytes)?;
             if row.as_ref().is_none_or(|row| row.number == place.session) {
-                places.push(Arc::new(place));
+                steps.push(self.step(Arc::new(place)));
             }
             Ok(true)
         })?;
-        places.reverse();
-        let mut found = self.stored(&places)?;
-        found.reverse();
-        Ok(found)
+        steps.reverse();
+        self.stored(steps)
     }
 
     pub(super) fn journal(&self, from: u64, limit: usize) -> Result<Vec<JournalRow>, Fault> {

@@ -12,7 +12,7 @@ use super::prepare::Prepared;
 use super::tables::{SessionRow, memo_key};
 use crate::encode;
 use crate::error::Result;
-use crate::place::{Number, Place};
+use crate::place::Number;
 use crate::store::{HeadMove, JournalRow, MemoWrite, Stored};
 
 impl Applier<'_, '_> {
@@ -58,7 +58,7 @@ impl Applier<'_, '_> {
             self.tables.append_place(*number, &row)?;
             self.index.insert(self.merging, place);
             self.sessions.grow(place);
-            self.appended.push(Stored { place: Place::clone(place), entry: Arc::clone(entry) });
+            self.appended.push(Stored { place: Arc::clone(place), entry: Arc::clone(entry) });
             session.first_entry.get_or_insert(*number);
             session.last_entry = Some(*number);
         }
