@@ -12,14 +12,38 @@
 pub mod log_first;
 pub mod page_log;
 pub mod peers;
+pub mod readers;
 pub mod sessions;
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use treering_tree::{
     Body, Draft, Expect, Id, Kind, Number, Options, RedbStore, Session, Sources, Store,
 };
+
+/// What is asked for on the command line, as `name=value`.
+pub struct Asked(Vec<String>);
+
+impl Asked {
+    /// What this process was started with.
+    pub fn from_args() -> Self {
+        Self(std::env::args().skip(1).collect())
+    }
+
+    /// The value of that name.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// The number of that name.
+    pub fn number(&self, name: &str, default: u64) -> u64 {
+        self.text(name).map_or(default, |text| text.parse().unwrap())
+    }
+}
 
 /// A body of `bytes` pseudo-random letters: it neither repeats nor compresses like a text of one word.
 /// Cheap to make, eight letters to a step: an engine is measured, not this.
@@ -43,7 +67,7 @@ pub fn body(seed: u64, bytes: usize) -> Vec<u8> {
 pub enum Sizes {
     /// All of so many bytes.
     Bytes(usize),
-    /// As in a coding agent's sessions: many short ones, few long.
+    /// As in the sessions of real tools: many short ones, few long.
     Mixed,
 }
 
@@ -55,16 +79,20 @@ impl Sizes {
 
     /// The `seed`th body.
     pub fn body(self, seed: u64) -> Vec<u8> {
-        const MIXED: [usize; 8] = [120, 4_000, 200, 300, 1_500, 600, 900, 12_000];
-        let mixed = || MIXED[usize::try_from(seed % 8).unwrap()];
+        let mixed = || MIXED[usize::try_from(seed % MIXED.len() as u64).unwrap()];
         body(seed, if let Self::Bytes(bytes) = self { bytes } else { mixed() })
     }
 
     /// Mean bytes of a body.
     pub fn mean_bytes(self) -> u64 {
-        (0..8).map(|seed| self.body(seed).len() as u64).sum::<u64>() / 8
+        let all = MIXED.len() as u64;
+        (0..all).map(|seed| self.body(seed).len() as u64).sum::<u64>() / all
     }
 }
+
+/// Mean bytes of each tenth of the 2,156 bodies in the 64 samples that import, as `cargo bench --bench bodies`
+/// prints them; long and short ones by turns.
+const MIXED: [usize; 10] = [564, 89, 1_775, 277, 864, 181, 10_985, 678, 405, 1_108];
 
 impl From<usize> for Sizes {
     fn from(bytes: usize) -> Self {
@@ -77,6 +105,19 @@ pub fn written_bytes() -> u64 {
     let counts = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
     let line = counts.lines().find_map(|line| line.strip_prefix("wchar: "));
     line.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
+}
+
+/// What a file takes on the disk, in bytes; 0 where there is none.
+pub fn disk_bytes(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |file| file.blocks() * 512)
+}
+
+/// Takes a file's pages out of the system's memory, as far as it lets go of them.
+pub fn forget_pages(file: &Path) {
+    std::fs::File::open(file).unwrap().sync_all().unwrap();
+    let mut forget = Command::new("dd");
+    forget.arg(format!("if={}", file.display())).args(["iflag=nocache", "count=0", "status=none"]);
+    assert!(forget.status().unwrap().success());
 }
 
 /// A store in a new file of `folder`.
