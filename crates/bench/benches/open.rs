@@ -30,6 +30,8 @@ const KEPT: usize = 10_000;
 const COMMITS: u64 = 200;
 /// By when a store that is left alone has made its checkpoint.
 const IDLE: Duration = Duration::from_millis(600);
+/// What a child that idles has time for, were it not killed.
+const UNTIL_KILLED: Duration = Duration::from_secs(600);
 /// Appends beside a reader, at least.
 const BESIDE: u64 = 2_000;
 
@@ -167,8 +169,8 @@ fn child(runtime: &Runtime, role: &str, file: &Path, sizes: Sizes) {
         runtime.block_on(session.append(draft, Expect::Any)).unwrap();
         if commits == COMMITS {
             println!("committed");
-            while role == "idle" {
-                std::thread::sleep(IDLE);
+            if role == "idle" {
+                std::thread::sleep(UNTIL_KILLED);
             }
         }
     }

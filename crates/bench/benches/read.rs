@@ -1,4 +1,4 @@
-//! Reads in stores of growing length: the context of a kept tail against SQLite and JSON lines, that of a
+//! Reads in stores of growing length: the context of a kept tail against `SQLite` and JSON lines, that of a
 //! head with one entry more, decisions about the history. What must not grow with the history is printed
 //! as a ratio to the shortest store.
 //!
@@ -99,7 +99,7 @@ impl Run {
                 for one in grown {
                     for Tail { head, .. } in one.tails.iter().filter(|it| it.entries == tail) {
                         let name = format!("{} entries", one.entries);
-                        let read = move || self.check(how(self, &*one.store, *head), tail);
+                        let read = move || check(how(self, &*one.store, *head), tail);
                         rows.push((name, Box::new(move || micros(BUDGET, read))));
                     }
                 }
@@ -111,10 +111,6 @@ impl Run {
                 );
             }
         }
-    }
-
-    fn check(&self, context: Context, tail: u64) {
-        assert_eq!(black_box(context).items.len() as u64, tail + 1);
     }
 
     /// The same contexts out of a second handle that keeps no entries, out of tables of `SQLite`, and out of
@@ -136,7 +132,7 @@ impl Run {
             let lines = self.lines(one, first..all);
             let ours = |store: &Arc<dyn Store>, how: Way| {
                 let store = Arc::clone(store);
-                Box::new(move || micros(BUDGET, || self.check(how(self, &*store, *head), *tail)))
+                Box::new(move || micros(BUDGET, || check(how(self, &*store, *head), *tail)))
             };
             let theirs =
                 |read: &dyn Fn() -> usize| micros(BUDGET, || assert_eq!(black_box(read()), count));
@@ -167,14 +163,14 @@ impl Run {
             compare(&title, "us", self.rounds, &mut rows);
             drop(rows);
             drop((cold, sqlite));
-            self.from_disk(one, *head, (first, count));
+            self.unread(one, *head, (first, count));
         }
         fs::remove_file(bare).unwrap();
         fs::remove_file(rows).unwrap();
     }
 
     /// The first context of a process, with nothing of the file in memory: opening included.
-    fn from_disk(&self, one: &Grown, head: Id, (first, count): (u64, usize)) {
+    fn unread(&self, one: &Grown, head: Id, (first, count): (u64, usize)) {
         let path = self.folder.path();
         let (bare, table) = (path.join("bare"), path.join("rows"));
         let mut rows: Vec<Row<'_>> = vec![
@@ -192,7 +188,7 @@ impl Run {
                     let mut opened = None;
                     let took = once(|| {
                         let store = opened.insert(store(&self.folder, "bare", options()));
-                        self.check(made_anew(self, &**store, head), count as u64);
+                        check(made_anew(self, &**store, head), count as u64);
                     });
                     drop(opened);
                     took
@@ -296,6 +292,10 @@ impl Run {
         question("is-ancestor of the middle", &|one| Seek::Entry(one.middle));
         question("common ancestor with the middle", &|one| Seek::Common(one.middle));
     }
+}
+
+fn check(context: Context, tail: u64) {
+    assert_eq!(black_box(context).items.len() as u64, tail + 1);
 }
 
 /// How a context is come by.

@@ -1,4 +1,4 @@
-//! What reading a context is compared with: the same entries in a table of SQLite and in JSON lines, made
+//! What reading a context is compared with: the same entries in a table of `SQLite` and in JSON lines, made
 //! into the same values. In their favour: no calls, slots or masks are kept, and only the rows asked for
 //! are of the size of a tail.
 
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
-use treering_tree::{Body, Entry, Envelope, Id, Kind, Nonce, Stored};
+use treering_tree::{Body, Content, Entry, Envelope, Id, Kind, Nonce, Stored};
 
 /// An entry as a peer gives it back: what it says, under an id that nobody checked.
 #[derive(Clone, Debug)]
@@ -73,29 +73,16 @@ impl SqliteRows {
                     "INSERT INTO entry VALUES (?1, 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 )
                 .unwrap();
-            for stored in part {
-                let (envelope, content) = (stored.entry.envelope(), stored.entry.content());
-                let treering_tree::Content::Whole(whole) = content else { panic!("whole") };
-                let number = i64::try_from(stored.place.depth).unwrap();
-                let place = (number, number.checked_sub(1).filter(|parent| *parent >= 0));
-                let hash = stored.place.id.as_bytes();
-                let (format, bytes) = (&whole.body.format, &whole.body.bytes);
-                let (kind, tokens) = (envelope.kind.code(), stored.place.tokens);
-                let (number, parent) = place;
-                let nonce = whole.nonce.0;
-                insert
-                    .execute((
-                        number,
-                        parent,
-                        hash,
-                        kind,
-                        envelope.at_ms,
-                        tokens,
-                        nonce,
-                        format,
-                        bytes,
-                    ))
-                    .unwrap();
+            for Stored { place, entry } in part {
+                let Content::Whole(whole) = entry.content() else { unreachable!("none is erased") };
+                let (envelope, hash) = (entry.envelope(), place.id.as_bytes());
+                let number = i64::try_from(place.depth).unwrap();
+                let parent = number.checked_sub(1).filter(|parent| *parent >= 0);
+                let (kind, at_ms, tokens) = (envelope.kind.code(), envelope.at_ms, place.tokens);
+                let (nonce, body) = (whole.nonce.0, &whole.body);
+                let said = (&body.format, &body.bytes);
+                let row = (number, parent, hash, kind, at_ms, tokens, nonce, said.0, said.1);
+                insert.execute(row).unwrap();
             }
         }
         txn.commit().unwrap();
