@@ -75,7 +75,10 @@ pub(crate) fn options(sources: Sources, key_file: Option<&Path>) -> Result<Optio
             .transpose()?,
     };
     let options = Options::new(sources);
-    let options = options.cache_bytes(PAGES_BYTES).entry_cache_bytes(ENTRIES_BYTES);
+    let options = options
+        .cache_bytes(PAGES_BYTES)
+        .entry_cache_bytes(ENTRIES_BYTES)
+        .context_cache_bytes(ENTRIES_BYTES);
     Ok(match key {
         Some(key) => options.encrypt(Arc::new(key)),
         None => options,

@@ -35,9 +35,9 @@ pub const MAIN: &str = "main";
 /// * **Snapshots.** Each read sees one state, at least as new as every commit that returned before
 ///   the read began. Reads do not wait for writes.
 /// * **Cost.** `h` is the length of a path, `n` the number of entries in the store: `measure` and
-///   `seek` are O(log n) per answer, `preview` is O(pins * log n), `tail` is O(kept), `path` is
-///   O(log h + slice), `commit` is O(entries of the change * log n). Nothing is O(h) or O(n) but
-///   `scan` to its end and `verify`.
+///   `seek` are O(log n) per answer, `preview` is O(pins * log n), `tail` and `context` are O(kept),
+///   `path` is O(log h + slice), `commit` is O(entries of the change * log n). Nothing is O(h) or O(n)
+///   but `scan` to its end and `verify`.
 /// * **Cancellation.** Dropping the future of a commit that was accepted does not undo it.
 #[async_trait]
 pub trait Store: Debug + Send + Sync {

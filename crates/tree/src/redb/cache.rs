@@ -17,7 +17,6 @@ const PLACES: usize = 65_536;
 const ENTRY_OVERHEAD_BYTES: u64 = 400;
 /// What an entry of a context weighs beside the entry: its place and its item.
 const ITEM_BYTES: u64 = 400;
-
 /// Contexts expected: a few for each session at work.
 const CONTEXTS: usize = 64;
 
