@@ -61,7 +61,7 @@ impl History {
             }
             9..=14 => {
                 let first = self.calls.saturating_sub(u64::from(pick % 5) + 1);
-                let answers = u64::from(pick % 7 == 0) + 1;
+                let answers = u64::from(pick.is_multiple_of(7)) + 1;
                 draft(Kind::ToolResult).answers((first..first + answers).map(call))
             }
             15 => draft(Kind::Note),
@@ -73,7 +73,11 @@ impl History {
             21..=23 => {
                 let kept = draft(Kind::Compaction).target(self.recent(pick)?);
                 let entry = self.recent(pick / 8)?;
-                if pick % 2 == 0 { kept.masks(vec![Mask { entry, saved_tokens: 1 }]) } else { kept }
+                if pick.is_multiple_of(2) {
+                    kept.masks(vec![Mask { entry, saved_tokens: 1 }])
+                } else {
+                    kept
+                }
             }
             _ => return None,
         })

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use super::fault::guarded;
 use super::file::{self, Place as Where, Taken};
 use super::open::Resumed;
 use super::tables::{MetaRow, ReadTables, WriteTables, copy_all};
