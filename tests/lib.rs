@@ -8,6 +8,7 @@
 //!   history                                       what many writers saw of one head
 //!   generations                                   a session compacted again and again while it goes on
 //!   command                                       the command line as a process
+//!   arguments                                     the command line in this process, given anything
 //!   corpus --> mutate --> barrage --> hostile     damaged files, and what is true of any bytes
 //!                           bombs ------+         files made to break readers
 //!                             +--> bombing        what one of them costs a process
@@ -24,6 +25,8 @@
     reason = "a kit for tests speaks by panicking and printing"
 )]
 
+#[path = "kit/arguments.rs"]
+pub mod arguments;
 #[path = "kit/barrage.rs"]
 pub mod barrage;
 #[path = "kit/bombing.rs"]

@@ -7,6 +7,8 @@
     reason = "the helpers of tests speak by panicking, as tests do"
 )]
 
+/// Any arguments, settings and variables.
+mod arguments;
 /// The command line: what its JSON holds, exit codes, round trips.
 mod cli;
 /// Tool calls and their results in every context.

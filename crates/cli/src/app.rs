@@ -1,5 +1,6 @@
-//! What every verb is given: standard output, settings, the store, time and randomness.
+//! What every verb is given: streams, settings, the store, time and randomness.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,18 +11,24 @@ use crate::config::{Config, Key};
 use crate::failure::Result;
 use crate::open;
 use crate::output::Out;
+use crate::surroundings::{Environment, Sink, Surroundings, Terminal};
 
 pub(crate) struct App {
+    pub(crate) input: Box<dyn Read + Send>,
     pub(crate) out: Out,
+    pub(crate) err: Sink,
+    pub(crate) terminal: Terminal,
     pub(crate) config: Config,
+    pub(crate) environment: Environment,
     pub(crate) sources: Sources,
 }
 
 impl App {
-    pub(crate) fn new(args: &Args) -> Result<Self> {
-        let config = Config::load()?.under(&args.settings);
-        let out = Out::stdout(args.json, args.raw, config.text(Key::Color));
-        Ok(Self { out, config, sources: Sources::system() })
+    pub(crate) fn new(args: &Args, surroundings: Surroundings) -> Result<Self> {
+        let Surroundings { environment, sources, input, out, err, terminal, .. } = surroundings;
+        let config = Config::load(&environment)?.under(&args.settings);
+        let out = Out::new(args.json, args.raw, config.text(Key::Color), out, terminal);
+        Ok(Self { input, out, err, terminal, config, environment, sources })
     }
 
     /// The store, which must be there already.
@@ -37,21 +44,26 @@ impl App {
     /// The store, created where it is not there.
     pub(crate) fn store_or_new(&self) -> Result<Arc<dyn Store>> {
         let path = match self.config.path(Key::Store) {
-            Some(path) => path.to_owned(),
-            None => open::default_path_in_new_folder()?,
+            Some(path) => self.at(path),
+            None => open::default_path_in_new_folder(&self.environment)?,
         };
         Ok(Arc::new(open::or_new(&path, self.options()?)?))
     }
 
     /// How a store is opened.
     pub(crate) fn options(&self) -> Result<Options> {
-        open::options(self.sources.clone(), self.config.path(Key::Master))
+        let key_file = self.config.path(Key::Master).map(|path| self.at(path));
+        open::options(self.sources.clone(), key_file.as_deref(), &self.environment)
     }
 
     /// Where the store is.
     pub(crate) fn path(&self) -> Result<PathBuf> {
-        self.config
-            .path(Key::Store)
-            .map_or_else(open::default_path, |path| Ok(Path::to_owned(path)))
+        let named = self.config.path(Key::Store).map(|path| self.at(path));
+        named.map_or_else(|| open::default_path(&self.environment), Ok)
+    }
+
+    /// A path that was typed.
+    pub(crate) fn at(&self, path: &Path) -> PathBuf {
+        self.environment.at(path)
     }
 }

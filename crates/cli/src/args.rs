@@ -9,9 +9,12 @@ use crate::verbs::{
     sessions, show, stats, switch, tree, undo, verify,
 };
 
+/// The name of the program.
+pub(crate) const PROGRAM: &str = "treering";
+
 /// An append-only store for agent sessions: every branch, every rewind, the context at each head.
 #[derive(Debug, Parser)]
-#[command(name = "treering", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = PROGRAM, version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = AFTER)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -2,8 +2,7 @@
 //! told. Knows every error type of the engine; decides nothing.
 
 use std::error::Error;
-use std::io::{self, Write};
-use std::process::ExitCode;
+use std::io;
 
 use serde_json::json;
 use treering_provider::ErrorKind as ProviderErrorKind;
@@ -120,20 +119,12 @@ impl Failure {
         row.map_or((1, "failed"), |row| (row.1, row.2))
     }
 
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.row().0)
-    }
-
-    /// Tells standard error.
-    pub(crate) fn tell(&self, as_json: bool) {
-        if let Some(text) = self.told(as_json) {
-            // Where standard error is gone too, the exit code is all that is left to say.
-            let _ = writeln!(io::stderr(), "{text}");
-        }
+    pub(crate) fn exit_code(&self) -> u8 {
+        self.row().0
     }
 
     /// What standard error gets; `None` where nobody listens any more.
-    fn told(&self, as_json: bool) -> Option<String> {
+    pub(crate) fn told(&self, as_json: bool) -> Option<String> {
         if self.group == Group::Closed {
             return None;
         }

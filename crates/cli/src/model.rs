@@ -7,8 +7,9 @@ use std::sync::Arc;
 use treering_provider::{Error, Key as ApiKey, Model, Settings};
 use treering_tree::Sources;
 
-use crate::config::{Config, Key, environment};
+use crate::config::{Config, Key};
 use crate::failure::{Failure, Group, Result};
+use crate::surroundings::Environment;
 
 /// Holds the key for whatever address is set.
 const ANY_KEY: &str = "TREERING_API_KEY";
@@ -50,7 +51,11 @@ pub(crate) struct Named {
 }
 
 /// The model that the settings name; `None` for the ledger.
-pub(crate) fn named(config: &Config, sources: &Sources) -> Result<Option<Named>> {
+pub(crate) fn named(
+    config: &Config,
+    environment: &Environment,
+    sources: &Sources,
+) -> Result<Option<Named>> {
     let wanted = config.text(Key::Summarizer);
     let Some(provider) = PROVIDERS.iter().find(|provider| Some(provider.name) == wanted) else {
         return Ok(None);
@@ -62,7 +67,7 @@ pub(crate) fn named(config: &Config, sources: &Sources) -> Result<Option<Named>>
     };
     let address = config.text(Key::BaseUrl).unwrap_or(provider.address);
     let mut settings = Settings::new(address, model);
-    let key = key_for(provider, address, |variable| environment(variable)?.into_string().ok());
+    let key = key_for(provider, address, |name| environment.variable(name)?.into_string().ok());
     let key_from = key.as_ref().map(|(variable, _)| *variable);
     settings.key = key.map(|(_, key)| key);
     if settings.key.is_none() && address == provider.address {

@@ -4,11 +4,10 @@ use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use etcetera::{BaseStrategy, choose_base_strategy};
 use treering_tree::{Durability, MasterKey, Options, RedbStore, Sources};
 
-use crate::config;
 use crate::failure::{Failure, Group, Result};
+use crate::surroundings::Environment;
 
 const FOLDER: &str = "treering";
 const FILE: &str = "store.redb";
@@ -20,17 +19,17 @@ const PAGES_BYTES: usize = 48 << 20;
 const ENTRIES_BYTES: u64 = 16 << 20;
 
 /// The store's file in the platform's data folder.
-pub(crate) fn default_path() -> Result<PathBuf> {
-    let strategy = choose_base_strategy().map_err(|error| {
+pub(crate) fn default_path(environment: &Environment) -> Result<PathBuf> {
+    let user = environment.user.as_ref().map_err(|error| {
         let message = format!("no data folder on this platform: {error}");
         Failure::new(Group::Usage, message).hint("name the store with --store FILE")
     })?;
-    Ok(strategy.data_dir().join(FOLDER).join(FILE))
+    Ok(user.data.join(FOLDER).join(FILE))
 }
 
 /// The same, its folder made (for this user alone) where it is not there.
-pub(crate) fn default_path_in_new_folder() -> Result<PathBuf> {
-    let path = default_path()?;
+pub(crate) fn default_path_in_new_folder(environment: &Environment) -> Result<PathBuf> {
+    let path = default_path(environment)?;
     if let Some(folder) = path.parent() {
         private_folder(folder)?;
     }
@@ -66,11 +65,16 @@ pub(crate) fn or_new(path: &Path, options: Options) -> Result<RedbStore> {
 }
 
 /// How every store is opened: with the master key of a file, or else of the environment.
-pub(crate) fn options(sources: Sources, key_file: Option<&Path>) -> Result<Options> {
+pub(crate) fn options(
+    sources: Sources,
+    key_file: Option<&Path>,
+    environment: &Environment,
+) -> Result<Options> {
     let key = match key_file {
         Some(path) => Some(MasterKey::from_file(path)?),
         // No argument, which others could see.
-        None => config::environment(KEY)
+        None => environment
+            .variable(KEY)
             .map(|key| MasterKey::from_hex(&key.to_string_lossy()))
             .transpose()?,
     };

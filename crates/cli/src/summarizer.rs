@@ -9,6 +9,7 @@ use crate::config::{Config, Key};
 use crate::failure::Result;
 #[cfg(feature = "models")]
 use crate::model;
+use crate::surroundings::Environment;
 
 /// A summarizer, and what is to be told of it while it works.
 pub(crate) struct Chosen {
@@ -47,9 +48,13 @@ impl Chosen {
 
 /// The one that is chosen.
 #[cfg(feature = "models")]
-pub(crate) fn chosen(config: &Config, sources: &Sources) -> Result<Chosen> {
+pub(crate) fn chosen(
+    config: &Config,
+    environment: &Environment,
+    sources: &Sources,
+) -> Result<Chosen> {
     use treering_provider::{Fitted, Hybrid, Permits};
-    let Some(named) = model::named(config, sources)? else {
+    let Some(named) = model::named(config, environment, sources)? else {
         return Ok(Chosen::ledger());
     };
     let name = format!("{} {}", named.dialect, named.model.settings().model);
@@ -62,7 +67,7 @@ pub(crate) fn chosen(config: &Config, sources: &Sources) -> Result<Chosen> {
 
 /// The ledger, the only one that this build knows.
 #[cfg(not(feature = "models"))]
-pub(crate) fn chosen(config: &Config, _: &Sources) -> Result<Chosen> {
+pub(crate) fn chosen(config: &Config, _: &Environment, _: &Sources) -> Result<Chosen> {
     match config.text(Key::Summarizer) {
         None | Some("ledger") => Ok(Chosen::ledger()),
         Some(other) => Err(unknown(other)),

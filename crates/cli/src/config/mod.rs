@@ -15,12 +15,11 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use etcetera::{BaseStrategy, choose_base_strategy};
-
 use self::file::Line;
 pub(crate) use self::keys::{EVERYWHERE, Flags, Key, RULES, SUMMARY};
 use self::keys::{Kind, ROWS};
 use crate::failure::{Failure, Group, Result};
+use crate::surroundings::Environment;
 
 const PROJECT_FILE: &str = ".treering.toml";
 const USER_FILE: &str = "treering/config.toml";
@@ -80,14 +79,13 @@ pub(crate) struct Config(Vec<Setting>);
 
 impl Config {
     /// What the environment and the files say.
-    pub(crate) fn load() -> Result<Self> {
-        let here = std::env::current_dir().ok();
-        let project = here.as_deref().map_or(Ok(None), nearest)?;
-        let user = match choose_base_strategy() {
-            Ok(strategy) => with_path(strategy.config_dir().join(USER_FILE))?,
+    pub(crate) fn load(environment: &Environment) -> Result<Self> {
+        let project = environment.here().as_deref().map_or(Ok(None), nearest)?;
+        let user = match &environment.user {
+            Ok(folders) => with_path(folders.config.join(USER_FILE))?,
             Err(_) => None,
         };
-        Self::of(environment, project, user)
+        Self::of(|name| environment.variable(name), project, user)
     }
 
     /// The order below the flags.
@@ -180,12 +178,6 @@ impl Config {
             (row.key, shown, source)
         })
     }
-}
-
-/// A variable of the environment.
-#[expect(clippy::disallowed_methods, reason = "the command line is a rim")]
-pub(crate) fn environment(variable: &str) -> Option<OsString> {
-    std::env::var_os(variable)
 }
 
 /// A project file comes with a folder that somebody else may have written: it says nothing about where

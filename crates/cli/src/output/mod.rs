@@ -12,17 +12,16 @@ pub(crate) mod time;
 
 use std::io::{self, BufWriter, Write};
 
-use anstream::{AutoStream, ColorChoice};
 use owo_colors::{OwoColorize, Style};
 use serde::Serialize;
 
-/// Columns where nobody says how many there are.
-const DEFAULT_WIDTH: usize = 100;
+use crate::surroundings::{Sink, Tap, Terminal};
+
 const MIN_WIDTH: usize = 40;
 
 /// Standard output.
 pub(crate) struct Out {
-    writer: Box<dyn Write + Send>,
+    writer: BufWriter<Tap>,
     json: bool,
     raw: bool,
     colour: bool,
@@ -32,24 +31,24 @@ pub(crate) struct Out {
 impl Out {
     /// Standard output as the flags and the terminal want it; `color` is "always", "never", or as the
     /// terminal is.
-    pub(crate) fn stdout(json: bool, raw: bool, color: Option<&str>) -> Self {
-        let stdout = io::stdout();
-        let choice = match color {
-            Some("always") => ColorChoice::AlwaysAnsi,
-            Some("never") => ColorChoice::Never,
-            _ => AutoStream::choice(&stdout),
+    pub(crate) fn new(
+        json: bool,
+        raw: bool,
+        color: Option<&str>,
+        sink: Sink,
+        terminal: Terminal,
+    ) -> Self {
+        let colour = match color {
+            Some("always") => true,
+            Some("never") => false,
+            _ => terminal.color,
         };
-        let colour = choice != ColorChoice::Never && !json;
-        // Without colour nothing of ours needs stripping, and what is asked for raw stays so.
-        let choice = if colour { choice } else { ColorChoice::AlwaysAnsi };
-        let size = terminal_size::terminal_size_of(&stdout);
-        let width = size.map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0));
         Self {
-            writer: Box::new(BufWriter::new(AutoStream::new(stdout, choice))),
+            writer: BufWriter::new(Tap(sink)),
             json,
             raw,
-            colour,
-            width: width.max(MIN_WIDTH),
+            colour: colour && !json,
+            width: terminal.width.max(MIN_WIDTH),
         }
     }
 
@@ -104,22 +103,13 @@ impl Out {
 impl Out {
     /// What `print` writes as human text without colour, `width` columns wide.
     pub(crate) fn written(width: usize, print: impl FnOnce(&mut Self) -> io::Result<()>) -> String {
-        struct Shared(std::sync::mpsc::Sender<Vec<u8>>);
-        impl Write for Shared {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.send(bytes.to_owned()).map_err(io::Error::other)?;
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let (sender, written) = std::sync::mpsc::channel();
-        let writer = Box::new(Shared(sender));
+        let written = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let writer = BufWriter::new(Tap(written.clone()));
         let mut out = Self { writer, json: false, raw: false, colour: false, width };
         print(&mut out).unwrap();
-        drop(out);
-        String::from_utf8(written.iter().flatten().collect()).unwrap()
+        out.flush().unwrap();
+        let bytes = std::mem::take(&mut *written.lock().unwrap());
+        String::from_utf8(bytes).unwrap()
     }
 }
 

@@ -1,16 +1,16 @@
 //! How far something long is, step by step, on standard error: redrawn on a terminal, lines elsewhere.
 
-use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Instant;
 
 use indicatif::ProgressBar;
 
 use super::progress::{DELAY, TICK, drawn};
 use super::text::escape;
+use crate::surroundings::{Sink, Terminal, say};
 
 /// The steps of one piece of work.
 pub(crate) struct Steps {
-    lines: bool,
+    lines: Option<Sink>,
     drawn: Option<ProgressBar>,
     since: Instant,
     now: String,
@@ -18,8 +18,8 @@ pub(crate) struct Steps {
 
 impl Steps {
     /// Steps that a terminal is shown; `aloud` also tells them where there is none, on lines.
-    pub(crate) fn new(aloud: bool) -> Self {
-        let lines = aloud && !io::stderr().is_terminal();
+    pub(crate) fn new(aloud: bool, err: &Sink, terminal: Terminal) -> Self {
+        let lines = (aloud && !terminal.err).then(|| err.clone());
         Self { lines, drawn: None, since: Instant::now(), now: String::new() }
     }
 
@@ -29,16 +29,15 @@ impl Steps {
             return;
         }
         step.clone_into(&mut self.now);
-        if self.lines {
-            // Where standard error is gone, nobody waits for this.
-            let _ = writeln!(io::stderr(), "{}", escape(step));
+        if let Some(err) = &self.lines {
+            say(err, &format!("{}\n", escape(step)));
         }
         self.detail("");
     }
 
     /// How far the present step is, for people who watch.
     pub(crate) fn detail(&mut self, detail: &str) {
-        if self.lines || (self.drawn.is_none() && self.since.elapsed() < DELAY) {
+        if self.lines.is_some() || (self.drawn.is_none() && self.since.elapsed() < DELAY) {
             return;
         }
         let spinner = self.drawn.get_or_insert_with(|| {

@@ -50,7 +50,7 @@ fn kinds() -> impl TypedValueParser<Value = Kind> {
 
 pub(crate) async fn run(app: &mut App, args: Args) -> Result<()> {
     // Before the store is opened: nobody is to be locked out while somebody types.
-    let message = message(&args)?;
+    let message = message(app, &args)?;
     let body = message.body();
     let store = app.store_or_new()?;
     let session = Session::new(Arc::clone(&store), &args.session, app.sources.clone());
@@ -73,8 +73,8 @@ pub(crate) async fn run(app: &mut App, args: Args) -> Result<()> {
     }
 }
 
-fn message(args: &Args) -> Result<Message> {
-    let text = if args.text == "-" { standard_input()? } else { args.text.clone() };
+fn message(app: &mut App, args: &Args) -> Result<Message> {
+    let text = if args.text == "-" { standard_input(&mut app.input)? } else { args.text.clone() };
     let role = match args.kind {
         Kind::Assistant => Role::Assistant,
         Kind::ToolResult => Role::Tool,
@@ -94,10 +94,10 @@ fn message(args: &Args) -> Result<Message> {
     Ok(Message::new(role, parts))
 }
 
-fn standard_input() -> Result<String> {
+fn standard_input(input: &mut dyn Read) -> Result<String> {
     let mut bytes = Vec::new();
     // One byte over the limit is enough for the engine to refuse it.
-    std::io::stdin().lock().take(limits::BODY_BYTES + 1).read_to_end(&mut bytes)?;
+    input.take(limits::BODY_BYTES + 1).read_to_end(&mut bytes)?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Failure::new(Group::Invalid, format!("standard input is not UTF-8 at byte {at}"))

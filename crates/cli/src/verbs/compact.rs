@@ -62,7 +62,7 @@ pub(crate) struct Object<'a> {
 
 pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
     let config = app.config.under(&args.rules).under(&args.summary);
-    let chosen = summarizer::chosen(&config, &app.sources)?;
+    let chosen = summarizer::chosen(&config, &app.environment, &app.sources)?;
     let store = app.store()?;
     let session = resolve::session(&store, &app.sources, &args.session).await?;
     let up_to = match &args.up_to {
@@ -76,7 +76,7 @@ pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
     let result = if dry_run {
         progress::during("planning", compactor.run(&session, &policy, &options)).await?
     } else {
-        let mut steps = Steps::new(args.background && !app.out.json());
+        let mut steps = Steps::new(args.background && !app.out.json(), &app.err, app.terminal);
         watched(&compactor, &session, &policy, &options, &chosen, &mut steps).await?
     };
     if app.out.json() {

@@ -18,7 +18,8 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
     let (path, options) = (app.path()?, app.options()?);
-    let new_key = args.new_key_file.as_deref().map(MasterKey::from_file).transpose()?;
+    let new_key = args.new_key_file.as_deref().map(|file| MasterKey::from_file(&app.at(file)));
+    let new_key = new_key.transpose()?;
     let rewrite = move || match new_key {
         Some(key) => RedbStore::rotate_key(path, &options, &key, &mut |_, _| ()),
         None => RedbStore::rewrite(path, &options, &mut |_, _| ()),

@@ -64,7 +64,7 @@ pub(crate) async fn run(app: &mut App, args: Args) -> Result<()> {
     if args.providers {
         return providers::run(app, &args.summary).await;
     }
-    let inputs: Vec<Input> = args.paths.into_iter().map(Input::Path).collect();
+    let inputs: Vec<Input> = args.paths.iter().map(|path| Input::Path(app.at(path))).collect();
     let sessions = Sessions::find(inputs.clone(), args.format.as_deref())?;
     let mut all = Vec::with_capacity(sessions.len());
     let mut bar = Bar::new("examining");
@@ -77,7 +77,9 @@ pub(crate) async fn run(app: &mut App, args: Args) -> Result<()> {
     }
     bar.clear();
     let rescued = match &args.rescue {
-        Some(folder) => Some(rescued(inputs, folder, args.format.as_deref(), &app.sources).await?),
+        Some(folder) => {
+            Some(rescued(inputs, &app.at(folder), args.format.as_deref(), &app.sources).await?)
+        }
         None => None,
     };
     if app.out.json() {

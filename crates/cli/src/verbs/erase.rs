@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT")]
     reason: String,
     /// Who erases them; it stays in the tombstones
-    #[arg(long, value_name = "NAME", default_value = env!("CARGO_BIN_NAME"))]
+    #[arg(long, value_name = "NAME", default_value = crate::args::PROGRAM)]
     by: String,
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Args {
 pub(crate) fn run(app: &mut App, args: &Args) -> Result<()> {
     let command = crate::args::Args::command();
     if let Some(dir) = &args.dir {
-        return Ok(clap_mangen::generate_to(command, dir)?);
+        return Ok(clap_mangen::generate_to(command, app.at(dir))?);
     }
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;

@@ -12,11 +12,11 @@ use crate::failure::{Failure, Group, Result};
 pub(crate) async fn run(app: &mut App, flags: &Flags<SUMMARY>) -> Result<()> {
     let config = app.config.under(flags);
     #[cfg(feature = "models")]
-    if let Some(named) = crate::model::named(&config, &app.sources)? {
+    if let Some(named) = crate::model::named(&config, &app.environment, &app.sources)? {
         return trial::run(app, &named).await;
     }
     #[cfg(not(feature = "models"))]
-    crate::summarizer::chosen(&config, &app.sources)?;
+    crate::summarizer::chosen(&config, &app.environment, &app.sources)?;
     Err(no_server())
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
     /// Who erases; it stays in the tombstones
-    #[arg(long, value_name = "NAME", default_value = env!("CARGO_BIN_NAME"))]
+    #[arg(long, value_name = "NAME", default_value = crate::args::PROGRAM)]
     by: String,
 }
 

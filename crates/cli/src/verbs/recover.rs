@@ -19,14 +19,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(app: &mut App, args: &Args) -> Result<()> {
-    if !args.damaged.try_exists()? {
-        let message = format!("no store at {}", args.damaged.display());
+    let (damaged, new) = (app.at(&args.damaged), app.at(&args.new));
+    if !damaged.try_exists()? {
+        let message = format!("no store at {}", damaged.display());
         return Err(Failure::new(Group::NotFound, message));
     }
     let options = app.options()?;
     let mut bar = Bar::new("recovering");
     let progress = &mut |done, all| bar.set(done, all);
-    let report = RedbStore::recover(&args.damaged, &args.new, &options, progress);
+    let report = RedbStore::recover(&damaged, &new, &options, progress);
     bar.clear();
     let report = report?;
     if app.out.json() { Ok(app.out.object(&report)?) } else { print(&mut app.out, &report) }

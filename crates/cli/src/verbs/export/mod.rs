@@ -41,14 +41,16 @@ pub(crate) struct Args {
 pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
     let store = app.store()?;
     let session = resolve::session(&store, &app.sources, &args.session).await?;
+    let output = args.output.as_deref().map(|path| app.at(path));
+    let output = output.as_deref();
     if args.bundle {
-        return bundle::run(app, &session, args.output.as_deref(), args.zstd).await;
+        return bundle::run(app, &session, output, args.zstd).await;
     }
     let target = args.format.as_deref().and_then(Target::from_name);
     match (origin(&session, args).await, target) {
-        (Ok(Some(export)), _) => origin::run(app, &session, &export, args.output.as_deref()).await,
+        (Ok(Some(export)), _) => origin::run(app, &session, &export, output).await,
         (Ok(None) | Err(Error::NoOrigin { .. }), Some(target)) => {
-            rendered::run(app, &session, target, args).await
+            rendered::run(app, &session, target, args, output).await
         }
         (Ok(None), None) => Err(unknown(args)),
         (Err(error @ Error::NoOrigin { .. }), None) => {

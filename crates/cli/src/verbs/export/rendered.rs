@@ -1,6 +1,5 @@
 //! A context or a path, rendered for somebody else; what the target cannot hold is told.
 
-use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use crate::output::file::NewFile;
 use crate::output::text::{count, counted};
 use crate::output::{progress, style};
 use crate::resolve;
+use crate::surroundings::{Sink, say};
 
 #[derive(Serialize)]
 struct Object<'a> {
@@ -30,15 +30,16 @@ pub(super) async fn run(
     session: &Session,
     target: Target,
     args: &Args,
+    output: Option<&Path>,
 ) -> Result<()> {
     let head = head(session, args.branch.as_deref()).await?;
     let transcript = transcript(session, head, args.context);
     let transcript = progress::during("reading", transcript).await?;
     let Rendered { bytes, losses } = render(target, &transcript);
-    let Some(path) = args.output.as_deref() else {
+    let Some(path) = output else {
         app.out.verbatim().write_all(&bytes)?;
         app.out.flush()?;
-        tell(&losses, app.out.json());
+        tell(&app.err, &losses, app.out.json());
         return Ok(());
     };
     let mut new = NewFile::begin(path)?;
@@ -52,7 +53,7 @@ pub(super) async fn run(
     let shown = app.out.paint(&app.out.foreign(&path.display().to_string()), style::BOLD);
     app.out.line(format!("{shown}  {target}, {size}"))?;
     app.out.flush()?;
-    tell(&losses, false);
+    tell(&app.err, &losses, false);
     Ok(())
 }
 
@@ -79,14 +80,11 @@ async fn transcript(session: &Session, head: Option<Id>, context: bool) -> Resul
 }
 
 /// Tells standard error, as standard output has the file.
-fn tell(losses: &[Loss], as_json: bool) {
-    let mut stderr = io::stderr();
-    // The file is written: where nobody listens, there is nothing left to do about it.
+fn tell(err: &Sink, losses: &[Loss], as_json: bool) {
     if as_json {
-        let _ = writeln!(stderr, "{}", json!({ "losses": losses }));
-        return;
+        return say(err, &format!("{}\n", json!({ "losses": losses })));
     }
     for loss in losses {
-        let _ = writeln!(stderr, "lost: {} {}", count(loss.count), loss.what);
+        say(err, &format!("lost: {} {}\n", count(loss.count), loss.what));
     }
 }

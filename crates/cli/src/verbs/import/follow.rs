@@ -26,7 +26,7 @@ pub(super) async fn run(app: &mut App, paths: Vec<PathBuf>, format: Option<&str>
         let failure = Failure::new(Group::Usage, "standard input cannot be followed");
         return Err(failure.hint("name the file that is written to"));
     }
-    let mut follow = Follow::new(paths);
+    let mut follow = Follow::new(paths.iter().map(|path| app.at(path)).collect::<Vec<_>>());
     let mut store: Option<Arc<dyn Store>> = None;
     let mut told = Told::default();
     // One for all rounds: an interruption while something is imported counts too.

@@ -6,7 +6,7 @@ mod check;
 mod follow;
 mod print;
 
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -42,11 +42,15 @@ pub(crate) async fn run(app: &mut App, args: Args) -> Result<()> {
         return follow::run(app, args.paths, format).await;
     }
     // Held until the end, as it goes away with its handle.
-    let spooled = if args.paths.iter().any(|path| is_stdin(path)) { Some(spool()?) } else { None };
+    let spooled = if args.paths.iter().any(|path| is_stdin(path)) {
+        Some(spool(&mut app.input)?)
+    } else {
+        None
+    };
     let (mut bundles, mut inputs) = (Vec::new(), Vec::new());
     for path in args.paths {
         let file = spooled.as_ref().filter(|_| is_stdin(&path));
-        let place = file.map_or(&*path, NamedTempFile::path).to_owned();
+        let place = file.map_or_else(|| app.at(&path), |file| file.path().to_owned());
         if format.is_none() && !args.check && bundle::is_bundle(&place)? {
             bundles.push(place);
         } else if file.is_some() {
@@ -88,8 +92,8 @@ async fn load(app: &mut App, sessions: &Sessions) -> Result<()> {
 }
 
 /// Standard input in a file: it may be too large for memory, and is read more than once.
-fn spool() -> io::Result<NamedTempFile> {
+fn spool(input: &mut dyn Read) -> io::Result<NamedTempFile> {
     let mut file = NamedTempFile::new()?;
-    io::copy(&mut io::stdin().lock(), &mut file)?;
+    io::copy(input, &mut file)?;
     Ok(file)
 }
