@@ -2,6 +2,7 @@
 //! what is written down is there.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tests::command::ROOT;
 
@@ -25,6 +26,29 @@ const ONLY_IN: [(&str, &str); 6] = [
     ("rusqlite::", "crates/interchange/src/database.rs"),
     ("ruzstd::", "crates/interchange/src/bundle/squeeze.rs"),
 ];
+
+/// Crates of the workspace that others build on; everything else is a rim or a measure.
+const LIBRARIES: [&str; 5] = ["tree", "policy", "provider", "interchange", "compactor"];
+
+/// Crates that open sockets, serve, or read command lines: none of them comes with a library unless its
+/// caller asks for it.
+const ASKED_FOR: [&str; 12] = [
+    "reqwest",
+    "hyper",
+    "h2",
+    "axum",
+    "tonic",
+    "mio",
+    "socket2",
+    "rustls",
+    "openssl-sys",
+    "curl-sys",
+    "rusqlite",
+    "clap",
+];
+
+/// How a source of ours would open a socket itself.
+const SOCKETS: [&str; 5] = ["std::net", "tokio::net", "TcpStream", "UdpSocket", "UnixStream"];
 
 /// What is neither written nor read by us.
 const NOT_OURS: [&str; 3] = ["target", ".git", "node_modules"];
@@ -93,6 +117,35 @@ fn one_file_alone_knows_each_outside_thing() {
         }
     }
     assert!(read("crates/tree/src/encode.rs").contains("blake3::"), "the rules look at nothing");
+}
+
+#[test]
+fn no_default_feature_of_a_library_opens_a_socket() {
+    for library in LIBRARIES {
+        let package = format!("treering-{library}");
+        let tree = ["tree", "--edges", "normal", "--prefix", "none", "--format", "{p} {f}"];
+        let tree = Command::new(env!("CARGO"))
+            .args(tree)
+            .args(["--package", &package, "--locked"])
+            .current_dir(ROOT)
+            .output()
+            .unwrap();
+        let tree = String::from_utf8(tree.stdout).unwrap();
+        assert!(tree.starts_with(&package), "{library}: {tree}");
+        for line in tree.lines() {
+            let name = line.split(' ').next().unwrap();
+            assert!(!ASKED_FOR.contains(&name), "{library} comes with {line}");
+            let features = line.rsplit(' ').next().unwrap().split(',');
+            let net = features.into_iter().any(|feature| ["net", "full"].contains(&feature));
+            assert!(name != "tokio" || !net, "{library} comes with {line}");
+        }
+        for path in files(&format!("crates/{library}/src"), ".rs") {
+            let source = read(&path);
+            let code = source.split("#[cfg(test)]").next().unwrap();
+            let socket = SOCKETS.iter().find(|socket| code.contains(*socket));
+            assert!(socket.is_none() || path.contains("tests"), "{path} names {socket:?}");
+        }
+    }
 }
 
 #[test]
