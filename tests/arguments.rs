@@ -5,7 +5,7 @@ use proptest::sample::select;
 use tests::arguments::{Case, holds};
 use tests::corpus::{files, folder};
 
-const VERBS: [&str; 33] = [
+const VERBS: [&str; 34] = [
     "append",
     "branches",
     "compact",
@@ -28,6 +28,7 @@ const VERBS: [&str; 33] = [
     "recall",
     "recover",
     "rewind",
+    "scan",
     "scrub",
     "sessions",
     "show",

@@ -23,6 +23,8 @@ mod degraded;
 mod demo;
 /// What each durability mode promises after a crash.
 mod durability;
+/// Erasing at the command line, to the last byte; the scan for secrets.
+mod erase;
 /// The text and the kind of every error.
 mod errors;
 /// The store's file in a real folder: two processes, what is no store, full disks.

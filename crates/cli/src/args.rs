@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use crate::config::{EVERYWHERE, Flags};
 use crate::verbs::{
     append, branches, compact, compact_store, completions, config, context, demo, doctor, erase,
-    export, fork, import, label, log, man, pin, policy, prune, recall, recover, rewind, scrub,
-    sessions, show, stats, switch, tree, undo, verify,
+    export, fork, import, label, log, man, pin, policy, prune, recall, recover, rewind, scan,
+    scrub, sessions, show, stats, switch, tree, undo, verify,
 };
 
 /// The name of the program.
@@ -89,6 +89,8 @@ pub(crate) enum Verb {
     Prune(prune::Args),
     /// Recompute everything that can be recomputed and report every contradiction
     Verify(verify::Args),
+    /// List entries that hold what looks like a key, a token or a password
+    Scan(scan::Args),
     /// Check the next share of the store from the disk; call it now and then
     Scrub(scrub::Args),
     /// Put what is left of a damaged store into a new one

@@ -25,6 +25,7 @@ pub(crate) mod prune;
 pub(crate) mod recall;
 pub(crate) mod recover;
 pub(crate) mod rewind;
+pub(crate) mod scan;
 pub(crate) mod scrub;
 pub(crate) mod sessions;
 pub(crate) mod show;
@@ -67,6 +68,7 @@ pub(crate) async fn run(app: &mut App, verb: Verb) -> Result<()> {
         Verb::Erase(args) => erase::run(app, args).await,
         Verb::Undo(args) => undo::run(app, &args).await,
         Verb::Verify(args) => verify::run(app, &args).await,
+        Verb::Scan(args) => scan::run(app, &args).await,
         Verb::Scrub(args) => scrub::run(app, &args).await,
         Verb::Recover(args) => recover::run(app, &args),
         Verb::CompactStore(args) => compact_store::run(app, &args).await,
