@@ -5,9 +5,15 @@ use std::collections::{BTreeMap, HashSet};
 use treering_interchange::{masked, message, plain_text};
 use treering_provider::{JobEntry, SummaryJob, TokenCounter, count_message};
 use treering_tree::context::{Form, Item, Source};
-use treering_tree::{Context, Cut, Id, Kind, Mask, Message, Number, Place, Store, Stored, Summary};
+use treering_tree::{
+    Content, Context, Cut, Id, Kind, Mask, Message, Number, Place, Store, Stored, Summary,
+};
 
 use crate::error::Result;
+
+/// Erased summaries, one above the other, whose entries are summarized again; what more of them covered
+/// stays untold.
+const ERASED_SUMMARIES: usize = 1_000;
 
 /// What a cut covers and what it leaves.
 pub(crate) struct Covered {
@@ -21,7 +27,8 @@ pub(crate) struct Covered {
 }
 
 impl Covered {
-    /// Gathers what a cut of the context at `head` covers. O(context).
+    /// Gathers what a cut of the context at `head` covers. O(context), and where the summary in it was
+    /// erased also what that one covered, which is to be summarized again.
     /// `masked` of it are to be masked where they are kept.
     pub(crate) async fn new(
         store: &dyn Store,
@@ -36,6 +43,7 @@ impl Covered {
             lifted: cut.lifted.iter().map(|number| (*number, Kind::Pin)).collect(),
             masks: Vec::new(),
         };
+        covered.again(store, &context).await?;
         for item in context.items.iter() {
             covered.add(item, cut);
             if masked.contains(&item.stored.place.id) && !item.is_interruption() {
@@ -43,6 +51,37 @@ impl Covered {
             }
         }
         Ok(covered)
+    }
+
+    /// Gathers what the summary in a context covered, if it was erased and says nothing any more.
+    async fn again(&mut self, store: &dyn Store, context: &Context) -> Result<()> {
+        let mut earlier = Vec::new();
+        let mut erased = erased_summary(context);
+        while let Some((parent, cut)) = erased.filter(|_| earlier.len() < ERASED_SUMMARIES) {
+            let context = Context::at(store, parent).await?;
+            erased = erased_summary(&context);
+            earlier.push((context, cut));
+        }
+        for (context, cut) in earlier.iter().rev() {
+            for Item { source, stored, .. } in context.items.iter().filter(|i| !i.is_interruption())
+            {
+                let place = &stored.place;
+                if *source == Source::Summary {
+                    self.previous(stored);
+                } else if place.depth < cut.first_kept_depth && !cut.lifted.contains(&place.number)
+                {
+                    self.job.entries.push(entry(stored));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An older summary is an input of the new one, unless it says nothing any more.
+    fn previous(&mut self, stored: &Stored) {
+        if stored.entry.body().is_some() {
+            self.job.previous = Some(summary_of(stored));
+        }
     }
 
     /// Tokens that masks save.
@@ -72,7 +111,7 @@ impl Covered {
         }
         if item.source == Source::Summary {
             self.ids.push(place.id);
-            self.job.previous = Some(summary_of(&item.stored));
+            self.previous(&item.stored);
         } else if place.depth >= cut.first_kept_depth {
             self.job.kept.push(entry(&item.stored));
         } else if let Some(kind) = self.lifted.get_mut(&place.number) {
@@ -82,6 +121,14 @@ impl Covered {
             self.job.entries.push(entry(&item.stored));
         }
     }
+}
+
+/// Where the erased summary of a context was put, and what it covered there.
+fn erased_summary(context: &Context) -> Option<(Id, Cut)> {
+    let item = context.items.iter().find(|item| item.source == Source::Summary)?;
+    let Stored { entry, place, .. } = &item.stored;
+    let is_erased = matches!(entry.content(), Content::Erased { .. } | Content::Sealed(_));
+    Some((entry.envelope().parent?, place.cut.clone()?)).filter(|_| is_erased)
 }
 
 /// An entry as a summarizer is given it.

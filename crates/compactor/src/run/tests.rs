@@ -445,3 +445,40 @@ async fn listeners_hear_numbers_and_no_texts() {
     assert_eq!(heard, [Happened::Started, chunk, landed, Happened::Started, skipped]);
     assert!(!format!("{heard:?}").contains("secret"));
 }
+
+/// Erases entries of the desk's session.
+async fn erase(desk: &Desk, entries: &[Id]) {
+    let (session, entries) = (desk.session.name().to_owned(), entries.to_vec());
+    let (by, reason) = ("test".to_owned(), "asked to".to_owned());
+    let erasure = treering_tree::Erasure { session, entries, by, reason, at_ms: 1 };
+    assert!(!desk.store().erase(erasure).await.unwrap().erased.is_empty());
+}
+
+#[tokio::test]
+async fn what_an_erased_summary_covered_is_summarized_again() {
+    let mut desk = Desk::with("p40 u200 a200 u200 a50").await;
+    let (compactor, script) = scripted(&["gen one", "gen two", "gen three"]);
+    let run = async |desk: &Desk| {
+        let done = compactor.run(&desk.session, &keeping(100), &RunOptions::default()).await;
+        done.unwrap().entry.unwrap()
+    };
+    let first = run(&desk).await;
+    erase(&desk, &[first, desk.ids[2]]).await;
+    desk.say("u300 a200 u10 a10").await;
+    let second = run(&desk).await;
+    let job = &script.jobs()[1];
+    assert_eq!((&job.previous, told(job)), (&None, desk.ids[1..7].to_vec()));
+    assert_eq!(job.entries[1].message, Message::erased(&job_envelope(&desk, desk.ids[2]).await));
+    // Erased in its turn, it takes the one beneath it along: all is told once, and in order.
+    erase(&desk, &[second]).await;
+    desk.say("u300 a200 u10 a10").await;
+    run(&desk).await;
+    let job = &script.jobs()[2];
+    assert_eq!((&job.previous, told(job)), (&None, desk.ids[1..11].to_vec()));
+    assert!(desk.store().verify().await.unwrap().problems.is_empty());
+}
+
+async fn job_envelope(desk: &Desk, id: Id) -> treering_tree::Envelope {
+    let stored = desk.store().entries(&[id]).await.unwrap().remove(0).unwrap();
+    stored.entry.envelope().clone()
+}
