@@ -4,9 +4,10 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use serde_json::json;
 use tests::command::{Cli, Ran, binary, text};
+use tests::tamper::tamper;
 use treering_tree::{Error, Options, RedbStore, Sources};
 
 fn options() -> Options {
@@ -59,17 +60,6 @@ fn invariant_11_a_file_that_is_no_store_is_left_as_it_is() {
         assert!(matches!(found, Some(Error::Corrupt { .. })), "{nth}: {found:?}");
         assert_eq!(&std::fs::read(&path).unwrap(), content, "{nth}");
     }
-}
-
-/// Changes the database in the file of a store: it begins where the first page says that the log ends.
-fn tamper(store: &Path, change: impl FnOnce(&Database)) {
-    let bytes = std::fs::read(store).unwrap();
-    let start = 4_096 + u64::from_le_bytes(bytes[12..20].try_into().unwrap());
-    let (before, database) = bytes.split_at(usize::try_from(start).unwrap());
-    let copy = store.with_extension("copy");
-    std::fs::write(&copy, database).unwrap();
-    change(&Database::open(&copy).unwrap());
-    std::fs::write(store, [before, &std::fs::read(&copy).unwrap()].concat()).unwrap();
 }
 
 #[test]

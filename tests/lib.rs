@@ -8,6 +8,7 @@
 //!   history                                       what many writers saw of one head
 //!   generations                                   a session compacted again and again while it goes on
 //!   command                                       the command line as a process
+//!   tamper                                        rows changed behind the engine's back
 //!   arguments                                     the command line in this process, given anything
 //!   corpus --> mutate --> barrage --> hostile     damaged files, and what is true of any bytes
 //!                           bombs ------+         files made to break readers
@@ -63,5 +64,7 @@ pub mod mutate;
 pub mod rng;
 #[path = "kit/sim_disk.rs"]
 pub mod sim_disk;
+#[path = "kit/tamper.rs"]
+pub mod tamper;
 #[path = "kit/world.rs"]
 pub mod world;

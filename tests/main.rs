@@ -69,5 +69,7 @@ mod tidy;
 mod transfer;
 /// The verbs that look after a store, and the doctor, as processes.
 mod verbs;
+/// What contradicts itself in a store, planted row by row.
+mod verify;
 /// A compaction among writers.
 mod writers;
