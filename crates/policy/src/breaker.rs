@@ -242,4 +242,17 @@ mod tests {
         let reading = Reading { tokens: 1, through: 1, overhead: 0, window: 100 };
         assert_eq!(breaker.fire(reading), Err(Rest::Thrashing { strikes: u32::MAX }));
     }
+
+    #[test]
+    fn every_rest_says_its_number() {
+        let rests = [
+            Rest::SameReading { tokens: 1_234 },
+            Rest::Failing { failures: 1_234 },
+            Rest::Stuck { times: 1_234 },
+            Rest::Thrashing { strikes: 1_234 },
+        ];
+        for rest in rests {
+            assert!(rest.to_string().contains("1234"), "{rest}");
+        }
+    }
 }

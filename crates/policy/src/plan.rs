@@ -255,11 +255,11 @@ impl<'a> Chooser<'a> {
         (self.first..=from).rev().find(begins)
     }
 
-    /// The oldest cut past `from` that leaves no more than the ceiling, else the one that leaves the
+    /// The oldest cut from `from` on that leaves no more than the ceiling, else the one that leaves the
     /// least.
     fn shrunk(&self, from: Option<usize>) -> Option<usize> {
-        let past = from.map_or(self.first, |from| from + 1);
-        let mut cuts = (past..=self.last).filter(|at| self.is_cut(*at, NOWHERE));
+        let from = from.unwrap_or(self.first);
+        let mut cuts = (from..=self.last).filter(|at| self.is_cut(*at, NOWHERE));
         let fits = |at: &usize| self.after(*at) <= self.budget.ceiling;
         cuts.clone().find(fits).or_else(|| cuts.next_back())
     }

@@ -8,6 +8,8 @@
 use super::*;
 use crate::preset::Preset;
 
+mod edges;
+
 struct Script {
     steps: Vec<Step>,
     open: bool,
