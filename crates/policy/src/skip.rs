@@ -141,3 +141,35 @@ impl fmt::Display for SkipReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_says_what_it_rests_on() {
+        let id = Id::from_bytes([0xab; 32]);
+        let (a, b, c) = (123, 456, 789);
+        let said = [
+            (SkipReason::UnderThreshold { tokens: a, threshold: b, window: c }, "123 456 789"),
+            (SkipReason::UnknownWindow { tokens: a }, "123"),
+            (SkipReason::NotAutomatic { tokens: a }, "123"),
+            (SkipReason::NoLegalCut { tokens: a }, "123"),
+            (
+                SkipReason::Unreachable { overhead: a, kept: b, threshold: 1, emergency: c },
+                "123 456 789",
+            ),
+            (SkipReason::NoProgress { before: a, after: b, required: c }, "123 456 789"),
+            (SkipReason::Stale { high_water: id, head: None }, "abababab"),
+            (SkipReason::Superseded { by: id }, "abababab"),
+            (SkipReason::PinsChanged { entries: a }, "123"),
+            (SkipReason::Contended { tries: a }, "123"),
+            (SkipReason::LeaseLost { fence: a }, "123"),
+            (SkipReason::Empty, "empty"),
+        ];
+        for (reason, needs) in said {
+            let text = reason.to_string();
+            assert!(needs.split(' ').all(|need| text.contains(need)), "{text}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::should_compact;
+use crate::policy::{required_gain, should_compact};
 
 fn fires(cases: &[(u64, Policy, bool)]) {
     for (tokens, policy, expected) in cases {
@@ -89,6 +89,7 @@ fn opencode_v1_fires_at_its_limits() {
     ];
     for (policy, threshold) in thresholds {
         assert_eq!(policy.budget().threshold, threshold, "{policy:?}");
+        fires(&[(threshold - 1, policy.clone(), false), (threshold, policy, true)]);
     }
     let keep = |window| model(window, None, 32_000).budget().keep_tokens;
     assert_eq!(
@@ -181,11 +182,43 @@ fn recommended_holds_back_what_the_field_does() {
 }
 
 #[test]
+fn each_preset_keeps_and_cuts_as_its_line_of_the_table_says() {
+    use Boundary::{Before, Reaching, TurnBefore, Within};
+    let table = [
+        (Preset::Recommended, None, None, Some(20_000), Within, 136_000),
+        (Preset::Nexus, Some(6), None, None, Before, 160_000),
+        (Preset::BooCode, Some(2), None, Some(8_000), Within, 170_000),
+        (Preset::OpencodeV1, None, None, Some(15_000), Within, 168_000),
+        (Preset::OpencodeV2, None, None, Some(15_000), TurnBefore, 168_000),
+        (Preset::LlamaShears, None, Some(6), None, Before, 150_000),
+        (Preset::Pi, None, None, Some(20_000), Reaching, 183_616),
+        (Preset::Codex, None, None, Some(20_000), Within, 180_000),
+    ];
+    for (preset, turns, messages, tokens, boundary, ceiling) in table {
+        let policy = preset.policy(200_000);
+        let budget = policy.budget();
+        let keeps = (budget.keep_turns, budget.keep_messages, budget.keep_tokens);
+        assert_eq!(keeps, (turns, messages, tokens), "{preset:?}");
+        assert_eq!((policy.boundary, budget.ceiling), (boundary, ceiling), "{preset:?}");
+    }
+}
+
+#[test]
+fn a_twentieth_must_be_gained_or_one_token_where_it_was_asked_for() {
+    for (tokens, gain) in [(0, 1), (1, 1), (20, 1), (21, 2), (100_000, 5_000)] {
+        assert_eq!(required_gain(tokens, false), gain, "of {tokens}");
+        assert_eq!(required_gain(tokens, true), 1, "of {tokens}");
+    }
+}
+
+#[test]
 fn every_preset_is_found_by_its_name() {
     for preset in Preset::all() {
         assert_eq!(Preset::from_name(preset.name()), Some(preset));
     }
     assert_eq!(Preset::all().next(), Some(Preset::default()));
+    let names: std::collections::BTreeSet<&str> = Preset::all().map(Preset::name).collect();
+    assert_eq!(names.len(), PRESETS.len());
     assert_eq!(Preset::from_name("none"), None);
 }
 

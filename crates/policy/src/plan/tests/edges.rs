@@ -120,3 +120,16 @@ fn where_everything_stays_the_reason_says_how_many_turns() {
     assert_eq!(kept("p10 u10*", 0, Preset::Nexus), 1, "nothing that a cut could cover");
     assert_eq!(kept("a10 a10", 3, Preset::OpencodeV2), 3, "no turn begins in what is looked at");
 }
+
+#[test]
+fn what_leaves_exactly_the_emergency_mark_is_cut_and_one_more_is_not() {
+    let policy = narrow();
+    let Budget { threshold, emergency, .. } = policy.budget();
+    let at = |kept: u64| plan(&script(&format!("u1000 p5 u{kept}")).view(false), &policy);
+    let overhead = 5 + SUMMARY_TOKENS_MIN;
+    let kept = emergency - overhead;
+    assert!(matches!(at(kept), Plan::Cut { first_kept: 2, .. }), "{:?}", at(kept));
+    let kept = kept + 1;
+    let unreachable = SkipReason::Unreachable { overhead, kept, threshold, emergency };
+    assert_eq!(at(kept), Plan::Skip(unreachable));
+}
