@@ -133,3 +133,6 @@ pub(crate) fn seek(
         Seek::Common(id) => common(places, of, &resolve(id)?),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,3 +49,28 @@ impl From<u32> for Counted {
         Self { tokens, counter: Counter::UNNAMED }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stores_hold_counters_by_these_numbers() {
+        let numbers = ["o200k/1", "cl100k/1", ""].map(|id| Counter::named(id).0);
+        assert_eq!(numbers, [2_968_863_554, 1_461_105_978, 2_838_135_206]);
+    }
+
+    #[test]
+    fn counts_of_two_named_counters_are_never_added() {
+        let [a, b] = ["a", "b"].map(Counter::named);
+        for (one, other, agree) in [
+            (a, a, true),
+            (a, b, false),
+            (a, Counter::UNNAMED, true),
+            (Counter::UNNAMED, b, true),
+            (Counter::UNNAMED, Counter::UNNAMED, true),
+        ] {
+            assert_eq!(one.agrees_with(other), agree, "{one:?}, {other:?}");
+        }
+    }
+}

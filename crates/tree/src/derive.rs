@@ -350,3 +350,6 @@ fn results(above: &impl Places, below: &Arc<Place>, caller: &Arc<Place>) -> Resu
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;
