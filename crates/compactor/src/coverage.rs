@@ -103,4 +103,14 @@ mod tests {
         let landed = desk.head().await;
         assert_eq!(coverage(&before, &after, &[&ids[..3], &[landed]].concat()).strange, [landed]);
     }
+
+    #[test]
+    fn one_entry_amiss_is_enough() {
+        let ids = || vec![Id::from_bytes([1; 32])];
+        let whole = Coverage { covered: ids(), kept: ids(), ..Coverage::default() };
+        assert!(whole.is_whole());
+        assert!(!Coverage { lost: ids(), ..whole.clone() }.is_whole());
+        assert!(!Coverage { doubled: ids(), ..whole.clone() }.is_whole());
+        assert!(!Coverage { strange: ids(), ..whole }.is_whole());
+    }
 }

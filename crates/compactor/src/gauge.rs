@@ -292,4 +292,16 @@ mod tests {
         Arc::clone(desk.session.store()).commit(change).await.unwrap();
         assert_eq!(look(&desk, 10_000).await, 100);
     }
+
+    #[tokio::test]
+    async fn an_answer_of_several_entries_is_one_answer() {
+        let desk = Desk::new();
+        put(&desk, said(&desk, Kind::User, 100)).await;
+        for _ in 0..3 {
+            put(&desk, answer(&desk, 2_100, "stop")).await;
+        }
+        look(&desk, 100_000).await;
+        let big = status(&desk).await.calibrations.get("big", "words");
+        assert_eq!(big.overhead(), Some(2_000), "beside the 100 words that were asked");
+    }
 }

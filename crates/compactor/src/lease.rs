@@ -144,3 +144,23 @@ fn bytes(lease: &Lease) -> Vec<u8> {
     // Strings and numbers only: nothing of it can fail to encode.
     serde_json::to_vec(lease).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::Desk;
+
+    #[tokio::test]
+    async fn nobody_holds_what_nobody_took() {
+        let desk = Desk::with("u1").await;
+        let (lease, memo) = Lease::read(&desk.session, "main").await.unwrap();
+        assert_eq!((lease, memo), (Lease { branch: "main".to_owned(), ..Lease::default() }, None));
+    }
+
+    #[test]
+    fn a_lease_is_held_until_its_time_and_not_at_it() {
+        let lease = Lease { until_ms: Some(10), ..Lease::default() };
+        assert_eq!([9, 10, 11].map(|now_ms| lease.is_held(now_ms)), [true, false, false]);
+        assert!(!Lease::default().is_held(0));
+    }
+}

@@ -93,7 +93,10 @@ mod tests {
         let (compactor, script) = scripted(&["tried and dropped"]);
         let left = desk.head().await;
         desk.session.rewind(Some(desk.ids[1]), Expect::Any).await.unwrap();
-        let done = compactor.summarize_branch(&desk.session, left, &keeping(50)).await.unwrap();
+        let policy = Policy { summary_hint: Some("names".to_owned()), ..keeping(50) };
+        let done = compactor.summarize_branch(&desk.session, left, &policy).await.unwrap();
+        let job = &script.jobs()[0];
+        assert_eq!((job.hint.as_deref(), job.budget_tokens), (Some("names"), 100));
         let told: Vec<Id> = script.jobs()[0].entries.iter().map(|entry| entry.id).collect();
         assert_eq!(told, desk.ids[2..]);
         assert_eq!((done.common, done.summarized_count), (Some(desk.ids[1]), 4));

@@ -40,6 +40,7 @@ fn policies() -> Vec<Policy> {
     };
     let mut policies: Vec<Policy> = Preset::all().map(small).collect();
     policies.extend([keeping(0), keeping(60), keeping(250)]);
+    policies.push(Policy { keep_recent_tokens: None, ..keeping(0) });
     for turns in [0, 1, 3] {
         policies.push(Policy { keep_recent_turns: Some(turns), ..small(Preset::Nexus) });
         policies.push(Policy { keep_recent_turns: Some(turns), ..keeping(120) });
@@ -110,4 +111,30 @@ async fn a_legal_cut_far_before_what_is_kept_is_found() {
     let sight = Sight::new(desk.store(), measure, &keeping(20), None).await.unwrap();
     let chosen = sight.plan(&keeping(20), false).unwrap();
     assert_eq!(chosen.first_kept.map(|place| place.id), Some(desk.ids[1]));
+}
+
+/// Looks at the end, and at everything: the same cut, which there is.
+async fn both_find(desk: &Desk, policy: &Policy) -> Option<Id> {
+    let measure = desk.session.measure().await.unwrap().unwrap();
+    let sight = Sight::new(desk.store(), measure, policy, None).await.unwrap();
+    let found = found(&sight, policy, true).unwrap();
+    assert_eq!(Ok(&found), plan_of_all(desk, policy, true).await.as_ref(), "{policy:?}");
+    found.0
+}
+
+#[tokio::test]
+async fn messages_that_are_to_be_kept_are_found_however_far_apart() {
+    let mut desk = Desk::with("u50 a50").await;
+    desk.say(&format!("u10 {}", "m0 ".repeat(50)).repeat(6)).await;
+    let policy = Policy { keep_recent_messages: Some(3), ..keeping(0) };
+    let policy = Policy { keep_recent_tokens: None, ..policy };
+    assert_eq!(both_find(&desk, &policy).await, Some(desk.ids[2 + 3 * 51]));
+}
+
+#[tokio::test]
+async fn the_start_of_a_turn_is_found_however_long_it_is() {
+    let mut desk = Desk::with("u50 a50 u10").await;
+    desk.say(&"a1 ".repeat(300)).await;
+    let policy = Policy { boundary: Boundary::TurnBefore, ..keeping(20) };
+    assert_eq!(both_find(&desk, &policy).await, Some(desk.ids[2]));
 }
