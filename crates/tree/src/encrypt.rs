@@ -226,3 +226,31 @@ mod master {
         }
     }
 }
+
+#[cfg(all(test, feature = "encrypt"))]
+mod tests {
+    use super::*;
+
+    /// What a key makes of another, which tells two keys apart.
+    fn wrapped(key: &MasterKey) -> Vec<u8> {
+        key.wrap(&SessionKey::new([5; 32]), [6; NONCE_BYTES], b"context").unwrap()
+    }
+
+    #[test]
+    fn the_digits_of_a_key_are_its_bytes() {
+        let bytes: [u8; 32] = std::array::from_fn(|at| u8::try_from(at * 8 + 1).unwrap());
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = wrapped(&MasterKey::new(bytes));
+        assert_eq!(wrapped(&MasterKey::from_hex(&digits).unwrap()), expected);
+        assert_eq!(wrapped(&MasterKey::from_hex(&format!(" {digits}\n")).unwrap()), expected);
+        assert_ne!(wrapped(&MasterKey::new([0; 32])), expected);
+        for wrong in [&digits[1..], &format!("0{digits}"), &format!("g{}", &digits[1..])] {
+            assert!(matches!(MasterKey::from_hex(wrong), Err(crate::Error::Key { .. })), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_key_never_shows() {
+        assert_eq!(format!("{:?}", SessionKey::new([7; 32])), "SessionKey(..)");
+    }
+}

@@ -547,3 +547,89 @@ impl Draft {
         self.whole().map_or(Ok(()), |whole| whole.body.check())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(byte: u8) -> Id {
+        Id::from_bytes([byte; 32])
+    }
+
+    #[test]
+    fn every_kind_has_a_code_and_a_name_of_its_own() {
+        for (kind, code, name) in KINDS {
+            assert_eq!((kind.code(), kind.name()), (code, name));
+            assert_eq!((Kind::from_code(code), Kind::from_name(name)), (kind, Some(kind)));
+            assert_eq!(format!("{kind:<16}|"), format!("{name:<16}|"));
+            let json = serde_json::to_string(&kind).unwrap();
+            assert_eq!(json, format!("\"{name}\""));
+            assert_eq!(serde_json::from_str::<Kind>(&json).unwrap(), kind);
+        }
+        assert_eq!(Kind::from_code(999), Kind::Unknown(999));
+        assert_eq!((Kind::Unknown(999).code(), Kind::Unknown(999).name()), (999, "unknown"));
+        assert_eq!(Kind::from_name("unknown"), None);
+    }
+
+    #[test]
+    fn an_alias_allows_another_time_and_nothing_else() {
+        let one = Envelope { alias: Some("a".to_owned()), ..Envelope::new(Kind::User, 1) };
+        assert!(one.same_but_for_time(&Envelope { at_ms: 2, ..one.clone() }));
+        assert!(!one.same_but_for_time(&Envelope { kind: Kind::Note, ..one.clone() }));
+        assert!(!one.same_but_for_time(&Envelope { parent: Some(id(1)), ..one.clone() }));
+    }
+
+    #[test]
+    fn what_needs_no_other_entry_is_checked_alone() {
+        let plain = |kind| Envelope::new(kind, 0);
+        let names = || vec!["x".to_owned()];
+        let slot = || Some("x".to_owned());
+        let target = Some(id(1));
+        let masks = || vec![Mask { entry: id(1), saved_tokens: 1 }];
+        for right in [
+            Envelope { slot: slot(), ..plain(Kind::SystemPrompt) },
+            Envelope { calls: names(), ..plain(Kind::Assistant) },
+            Envelope { answers: names(), ..plain(Kind::ToolResult) },
+            Envelope { target, ..plain(Kind::Pin) },
+            Envelope { target, ..plain(Kind::Unpin) },
+            Envelope { masks: masks(), ..plain(Kind::Compaction) },
+            plain(Kind::User),
+        ] {
+            right.check().unwrap();
+        }
+        for (wrong, why) in [
+            (plain(Kind::Lost), "recover"),
+            (plain(Kind::SystemPrompt), "needs a slot"),
+            (Envelope { slot: slot(), ..plain(Kind::User) }, "has a slot"),
+            (Envelope { calls: names(), ..plain(Kind::User) }, "makes tool calls"),
+            (Envelope { answers: names(), ..plain(Kind::Assistant) }, "answers tool calls"),
+            (plain(Kind::Pin), "needs a target"),
+            (plain(Kind::Unpin), "needs a target"),
+            (Envelope { masks: masks(), ..plain(Kind::Note) }, "masks entries"),
+        ] {
+            let error = wrong.check().unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn debug_tells_what_it_is_and_not_what_it_says() {
+        let envelope =
+            Envelope { calls: vec!["c1".to_owned()], ..Envelope::new(Kind::Assistant, 7) };
+        let entry = Entry::new(envelope, Nonce([9; 16]), Body::new("test/1", b"secret".to_vec()));
+        let shown = format!("{entry:?}");
+        for part in ["Assistant", "at_ms: 7", "calls: 1", "Body(test/1, 6 bytes)", "Nonce(..)"] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+        assert!(!shown.contains("secret"), "{shown}");
+        assert!(shown.contains(&format!("Id({})", entry.id().short())), "{shown}");
+    }
+
+    #[test]
+    fn a_lost_entry_is_its_id_and_what_it_stood_under() {
+        let lost = Entry::lost(id(1), Some(id(2)));
+        assert_eq!((lost.id(), lost.envelope().parent), (id(1), Some(id(2))));
+        assert_eq!((lost.body(), lost.commitment()), (None, None));
+        assert_eq!(lost.without_body(), lost);
+    }
+}

@@ -178,4 +178,11 @@ mod tests {
             assert!(error.contains(reason), "{error}");
         }
     }
+
+    #[test]
+    fn as_many_digits_as_an_id_has_are_a_prefix_and_one_more_is_none() {
+        for (digits, is_prefix) in [(0, false), (1, true), (63, true), (64, true), (65, false)] {
+            assert_eq!("a".repeat(digits).parse::<Prefix>().is_ok(), is_prefix, "{digits} digits");
+        }
+    }
 }

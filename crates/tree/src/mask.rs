@@ -195,4 +195,30 @@ mod tests {
         let said = Message::new(Role::Assistant, vec![media(), other(), text()]);
         assert_eq!(said.masked(id(), &[]), said);
     }
+
+    #[test]
+    fn what_is_exactly_as_long_as_may_stay_whole_stays() {
+        let data = |bytes: usize| {
+            let media = Part::Media { mime: "image/png".to_owned(), data: "x".repeat(bytes) };
+            let other = Part::Other { name: "b".to_owned(), value: json!("x".repeat(bytes - 2)) };
+            let text = Part::Text { text: "x".repeat(bytes) };
+            Message::new(Role::Tool, vec![media, other, text])
+        };
+        assert_eq!(data(WHOLE_BYTES).masked(id(), &[]), data(WHOLE_BYTES));
+        let (longer, masked) = (data(WHOLE_BYTES + 1), data(WHOLE_BYTES + 1).masked(id(), &[]));
+        assert!(longer.parts.iter().zip(&masked.parts).all(|(was, is)| was != is), "{masked:?}");
+    }
+
+    #[test]
+    fn of_several_calls_the_one_that_is_answered_is_named() {
+        let called = |id: &str, name: &str| Part::ToolCall {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            arguments: json!({}),
+        };
+        let caller = Message::new(Role::Assistant, vec![called("b", "write"), called("c", "read")]);
+        let masked = result(&"x".repeat(2_000)).masked(id(), &[caller]);
+        let Part::ToolResult { text, .. } = &masked.parts[0] else { panic!() };
+        assert!(text.contains("masked: read;"), "{text}");
+    }
 }

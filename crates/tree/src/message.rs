@@ -319,3 +319,55 @@ fn from_json<T: for<'de> Deserialize<'de>>(body: &Body, format: &'static str) ->
     };
     serde_json::from_slice(&body.bytes).map_err(told)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_is_what_was_sent_cached_or_not() {
+        let usage = Usage { input: 1, cached: 20, created: 300, output: 4_000 };
+        assert_eq!(usage.prompt(), 321);
+        assert_eq!(Usage { cached: u64::MAX, ..usage }.prompt(), u64::MAX);
+    }
+
+    #[test]
+    fn debug_tells_lengths_and_no_words() {
+        let text = || "secret".to_owned();
+        let value = || serde_json::json!({"secret": 1});
+        let parts = vec![
+            Part::Text { text: text() },
+            Part::Reasoning { text: text() },
+            Part::ToolCall { id: text(), name: text(), arguments: value() },
+            Part::ToolResult { call: text(), text: text(), error: false },
+            Part::Media { mime: text(), data: text() },
+            Part::Other { name: text(), value: value() },
+        ];
+        let shown = format!("{:?}", Message::new(Role::Tool, parts));
+        let expected = "Text(6 bytes), Reasoning(6 bytes), ToolCall(..), ToolResult(6 bytes), \
+                        Media(6 bytes), Other(..)";
+        assert!(shown.contains(expected) && shown.contains("Tool"), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn what_stands_for_an_erased_entry_speaks_as_it_did_and_still_pairs() {
+        for (kind, role) in [
+            (Kind::SystemPrompt, Role::System),
+            (Kind::User, Role::User),
+            (Kind::Assistant, Role::Assistant),
+            (Kind::ToolResult, Role::Tool),
+            (Kind::Note, Role::User),
+        ] {
+            let erased = Message::erased(&Envelope::new(kind, 0));
+            assert_eq!((erased.role, erased.parts.len()), (role, 1), "{kind}");
+        }
+        let names = || vec!["a".to_owned(), "b".to_owned()];
+        let caller =
+            Message::erased(&Envelope { calls: names(), ..Envelope::new(Kind::Assistant, 0) });
+        let answer =
+            Message::erased(&Envelope { answers: names(), ..Envelope::new(Kind::ToolResult, 0) });
+        assert_eq!((caller.calls(), answer.answers()), (names(), names()));
+        assert_eq!((caller.parts.len(), answer.parts.len()), (3, 2));
+    }
+}

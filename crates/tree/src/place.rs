@@ -170,3 +170,90 @@ impl Measure {
         cut.map_or(0, |cut| cut.first_kept_depth)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(kind: Kind) -> Place {
+        Place {
+            number: 5,
+            id: Id::from_bytes([0; 32]),
+            parent: Some(4),
+            session: 0,
+            previous_in_session: None,
+            alias: None,
+            kind,
+            depth: 5,
+            jump: 0,
+            turn: 3,
+            tokens: 10,
+            tokens_through: 100,
+            counter: Counter::UNNAMED,
+            counted_from: 0,
+            compaction: None,
+            pins: None,
+            open: Vec::new(),
+            cut: None,
+        }
+    }
+
+    fn compaction(lifted: Vec<Number>) -> Place {
+        let cut = Cut {
+            first_kept: 3,
+            first_kept_depth: 3,
+            covered_tokens: 40,
+            covered_turns: 2,
+            active: Vec::new(),
+            lifted,
+            lifted_tokens: 7,
+        };
+        Place { cut: Some(cut), ..place(Kind::Compaction) }
+    }
+
+    #[test]
+    fn what_comes_before_an_entry_is_without_its_own() {
+        let of = |kind| (place(kind).turns_before(), place(kind).tokens_before());
+        assert_eq!((of(Kind::User), of(Kind::Note)), ((2, 90), (3, 90)));
+        assert_eq!(of(Kind::Compaction), (3, 100), "a summary is in no sum of the path");
+    }
+
+    #[test]
+    fn a_tail_may_begin_where_no_call_is_open_and_where_all_are_closed() {
+        let open = Place { open: vec![OpenCall { call: 1, by: 4 }], ..place(Kind::Assistant) };
+        for kind in [Kind::User, Kind::Lost] {
+            assert!(place(kind).may_be_first_kept(Some(&open)), "{kind}");
+        }
+        let note = place(Kind::Note);
+        assert!(!note.may_be_first_kept(Some(&open)));
+        assert!(note.may_be_first_kept(Some(&place(Kind::Note))) && note.may_be_first_kept(None));
+    }
+
+    #[test]
+    fn a_context_is_what_is_lifted_the_summary_and_what_is_not_covered() {
+        let whole = Measure::new(place(Kind::User), None);
+        assert_eq!((whole.tokens, whole.turns, whole.first_visible_depth()), (100, 3, 0));
+        let cut = Measure::new(place(Kind::User), Some(compaction(vec![0])));
+        assert_eq!((cut.tokens, cut.turns, cut.first_visible_depth()), (7 + 10 + 60, 1, 3));
+    }
+
+    #[test]
+    fn a_context_is_counted_by_one_where_nothing_in_view_is_by_another() {
+        let [a, b] = ["a", "b"].map(Counter::named);
+        let is_counted = |counted_from, compaction: Option<Place>| {
+            let head = Place { counter: a, counted_from, ..place(Kind::User) };
+            let measure = Measure::new(head, compaction);
+            assert!(!measure.is_counted_by(b));
+            measure.is_counted_by(a)
+        };
+        assert!(is_counted(0, None) && !is_counted(1, None));
+        // The first that is in view stands at depth 3.
+        assert!(
+            is_counted(3, Some(compaction(vec![]))) && !is_counted(4, Some(compaction(vec![])))
+        );
+        // What is lifted may be of another, where another counted at all.
+        assert!(
+            !is_counted(3, Some(compaction(vec![0]))) && is_counted(0, Some(compaction(vec![0])))
+        );
+    }
+}

@@ -295,3 +295,51 @@ impl Replay {
         }
     }
 }
+
+#[cfg(all(test, feature = "redb"))]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::message::{Message, Role};
+    use crate::{Options, RedbStore};
+
+    async fn session() -> (Session, Id) {
+        let store = RedbStore::in_memory(Options::new(Sources::fixed(1))).unwrap();
+        let session = Session::new(Arc::new(store), "one", Sources::fixed(2));
+        let draft = session.draft(Kind::User, Message::text(Role::User, "hello").body());
+        let id = session.append(draft, Expect::Any).await.unwrap().ids[0];
+        (session, id)
+    }
+
+    #[tokio::test]
+    async fn only_an_append_or_a_fork_makes_a_session() {
+        let (one, id) = session().await;
+        let ghost = Session::new(Arc::clone(one.store()), "ghost", Sources::fixed(3));
+        assert_eq!((one.name(), ghost.name()), ("one", "ghost"));
+        let refused = [
+            ghost.rewind(Some(id), Expect::Any).await.map(drop),
+            ghost.rewind(None, Expect::Any).await.map(drop),
+            ghost.fork_branch("side", id).await.map(drop),
+            ghost.switch("side").await.map(drop),
+            ghost.undo().await.map(drop),
+        ];
+        for refused in refused {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotFound);
+        }
+        let names = |sessions: Vec<SessionInfo>| sessions.into_iter().map(|info| info.name);
+        let known = one.store().sessions(None, 9).await.unwrap();
+        assert_eq!(names(known).collect::<Vec<_>>(), ["one"]);
+    }
+
+    #[tokio::test]
+    async fn a_fork_never_takes_the_name_of_a_session_that_is_there() {
+        let (one, id) = session().await;
+        let two = one.fork_session("two", id).await.unwrap();
+        two.rewind(None, Expect::Any).await.unwrap();
+        for name in ["one", "two"] {
+            let taken = one.fork_session(name, id).await.unwrap_err();
+            assert_eq!(taken.kind(), ErrorKind::Conflict, "{name}: {taken}");
+        }
+        assert_eq!(two.head().await.unwrap(), None);
+    }
+}

@@ -88,3 +88,24 @@ impl fmt::Debug for Sources {
         f.write_str("Sources(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fixed_sequence_is_splitmix64_and_a_clock_of_seconds() {
+        let sources = Sources::fixed(0x9E37_79B9_7F4A_7C15);
+        assert_eq!([(); 3].map(|()| sources.now_ms()), [0, 1_000, 2_000]);
+        // The published outputs for the seed 0, whose first state is the increment.
+        let mut buffer = [0; 20];
+        sources.fill(&mut buffer);
+        let words: Vec<u64> = [&buffer[..8], &buffer[8..16]]
+            .map(|word| u64::from_le_bytes(word.try_into().unwrap()))
+            .to_vec();
+        assert_eq!(words, [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4]);
+        assert_eq!(buffer[16..], 0x06C4_5D18_8009_454F_u64.to_le_bytes()[..4]);
+        assert_eq!(sources.nonce().0[..8], 0xF88B_B8A8_724C_81EC_u64.to_le_bytes());
+        assert_eq!(format!("{sources:?}"), "Sources(..)");
+    }
+}

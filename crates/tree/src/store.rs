@@ -450,3 +450,19 @@ pub struct Stats {
     /// Entries whose ids are not in the merged index yet.
     pub unmerged: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_tells_how_much_and_not_what() {
+        let (by, reason) = ("secret".to_owned(), "secret".to_owned());
+        let entries = vec![Id::from_bytes([1; 32])];
+        let erasure = Erasure { session: "s".to_owned(), entries, by, reason, at_ms: 0 };
+        assert_eq!(format!("{erasure:?}"), "Erasure(1 entries)");
+        let value = Some(b"secret".to_vec());
+        let memo = MemoWrite { name: "lease".to_owned(), expect: None, value };
+        assert_eq!(format!("{memo:?}"), "MemoWrite(lease, 6 bytes)");
+    }
+}

@@ -128,9 +128,10 @@ async fn a_scan_names_entries_and_rules_and_no_secret() {
             leaky.extend(is_secret.then_some((id, rule)));
         }
     }
-    let (mut from, mut findings) = (Some(0), Vec::new());
+    let (mut from, mut findings, mut entries) = (Some(0), Vec::new(), 0);
     while let Some(next) = from {
         let page = scan(&*store, &rules(), next, 7).await.unwrap();
+        entries += page.entries;
         findings.extend(page.findings);
         from = page.next;
     }
@@ -138,6 +139,9 @@ async fn a_scan_names_entries_and_rules_and_no_secret() {
         leaky.iter().all(|(id, rule)| findings.iter().any(|it| it.id == *id && it.rule == *rule))
     );
     assert!(findings.iter().all(|it| leaky.iter().any(|(id, _)| it.id == *id)));
+    assert_eq!(entries, 2 * secrets().len() as u64, "every entry is read once");
+    assert!(findings.iter().all(|it| rules().names().contains(&it.rule)));
+    assert_eq!(format!("{:?}", rules()), format!("Rules({} of them)", rules().names().len()));
     let told = format!("{findings:?}");
     assert!(secrets().iter().all(|(_, secret)| !told.contains(secret.as_str())));
 }
