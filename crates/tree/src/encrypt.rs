@@ -227,7 +227,8 @@ mod master {
     }
 }
 
-#[cfg(all(test, feature = "encrypt"))]
+#[cfg(test)]
+#[cfg(feature = "encrypt")]
 mod tests {
     use super::*;
 
@@ -239,7 +240,7 @@ mod tests {
     #[test]
     fn the_digits_of_a_key_are_its_bytes() {
         let bytes: [u8; 32] = std::array::from_fn(|at| u8::try_from(at * 8 + 1).unwrap());
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         let expected = wrapped(&MasterKey::new(bytes));
         assert_eq!(wrapped(&MasterKey::from_hex(&digits).unwrap()), expected);
         assert_eq!(wrapped(&MasterKey::from_hex(&format!(" {digits}\n")).unwrap()), expected);

@@ -296,7 +296,8 @@ impl Replay {
     }
 }
 
-#[cfg(all(test, feature = "redb"))]
+#[cfg(test)]
+#[cfg(feature = "redb")]
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
