@@ -309,4 +309,32 @@ mod tests {
             assert_eq!(frame_len(&bytes), Some(bytes.len()));
         }
     }
+
+    /// The head of a frame whose last length says `len`, where the body has `body` bytes.
+    fn claiming(entry: &Entry, shorter: Option<&[u8]>, body: usize, len: u64) -> Vec<u8> {
+        let mut bytes = frame(entry, shorter);
+        bytes.truncate(bytes.len() - body - 4);
+        put_len(&mut bytes, usize::try_from(len).unwrap());
+        bytes
+    }
+
+    #[test]
+    fn a_head_that_promises_more_than_a_body_may_have_is_no_frame() {
+        let entry = whole(Envelope::new(Kind::User, 5), b"body");
+        let commitment = entry.commitment().unwrap();
+        let sealed = Sealed { commitment, key: 1, bytes: b"body".to_vec() };
+        let sealed = entry.in_state(Content::Sealed(Arc::new(sealed)));
+        let short = Some(&b"bdy"[..]);
+        for (entry, shorter, body, most) in [
+            (&entry, None, 4, limits::BODY_BYTES),
+            (&entry, short, 3, limits::BODY_BYTES),
+            (&sealed, None, 4, limits::BODY_BYTES + SEALED_MORE_BYTES),
+        ] {
+            for len in [0, most - 1, most] {
+                let head = claiming(entry, shorter, body, len);
+                assert_eq!(frame_len(&head), Some(head.len() + usize::try_from(len).unwrap()));
+            }
+            assert_eq!(frame_len(&claiming(entry, shorter, body, most + 1)), None);
+        }
+    }
 }
