@@ -91,10 +91,13 @@ fn tree() {
             ("Conflict", "branch \"main\" exists already"),
             ("Conflict", &taken),
             ("Conflict", &superseded),
-            ("Locked", "store.redb is locked; close that process or use another store"),
             (
                 "Locked",
-                "store.redb is locked by process 7; close that process or use another store",
+                "store.redb is locked; close it, share the store in both, or use another one",
+            ),
+            (
+                "Locked",
+                "store.redb is locked by process 7; close it, share the store in both, or use another one",
             ),
             ("Invalid", "master key: it must be 64 hexadecimal digits"),
             ("Corrupt", "corrupt entry: 4 is missing; run `verify` to see all damage"),

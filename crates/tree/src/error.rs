@@ -113,8 +113,8 @@ pub enum Error {
         /// The compaction on the path.
         by: Id,
     },
-    /// Another process has the store open.
-    #[error("{} is locked{}; close that process or use another store", .path.display(), holder(*.pid))]
+    /// Another process has the store open, and the two do not share it.
+    #[error("{} is locked{}; close it, share the store in both, or use another one", .path.display(), holder(*.pid))]
     Locked {
         /// The store file.
         path: PathBuf,

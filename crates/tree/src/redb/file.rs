@@ -15,6 +15,7 @@ use super::fault::{STORE_FILE, guarded};
 use super::keyring::Keyring;
 use super::layout::{Layout, PAGE_BYTES, Region};
 use super::log::Log;
+use super::sharing::Sharing;
 use super::shelter::Shelter;
 use super::switch::{Switch, Switched};
 use super::tables::{Counters, FORMAT, Identity, WriteTables};
@@ -56,7 +57,7 @@ impl Opened {
 
 /// Opens the database, which is created where there is none. `switch` cuts it off later.
 pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<Opened> {
-    let open = |backend, ahead| database(backend, options, switch.clone(), ahead);
+    let open = |backend, ahead| database(backend, options, switch.clone(), ahead, options.sharing);
     match place {
         Place::File(path) => {
             if !exists(path)? {
@@ -94,7 +95,7 @@ pub(super) fn open_sheltered(place: &Place, options: &Options, switch: &Switch) 
         }
     };
     let shelter = Shelter::new(backend).map_err(|cause| storage("reading the length", cause))?;
-    database(Box::new(shelter), options, switch.clone(), false)
+    database(Box::new(shelter), options, switch.clone(), false, Sharing::Exclusive)
 }
 
 fn exists(path: &Path) -> Result<bool> {
@@ -163,7 +164,8 @@ fn create(path: &Path, wanted: &Options) -> Result<()> {
         let file = options.open(temporary).map_err(doing)?;
         let backend = guarded(|| Ok(FileBackend::new(file)?))?;
         let wanted = wanted.clone().cache_bytes(CREATING_BYTES);
-        let store = database(Box::new(backend), &wanted, Switch::default(), false)?;
+        let alone = Sharing::Exclusive;
+        let store = database(Box::new(backend), &wanted, Switch::default(), false, alone)?;
         drop(fresh(store, &wanted)?);
         Ok(())
     })
@@ -222,6 +224,7 @@ fn database(
     options: &Options,
     switch: Switch,
     writes_ahead: bool,
+    sharing: Sharing,
 ) -> Result<Opened> {
     let backend: Arc<dyn StorageBackend> = Arc::new(Switched::new(backend, switch));
     let layout = Layout::of(&*backend, Layout::new(options.log_bytes));
@@ -232,11 +235,11 @@ fn database(
     builder.set_cache_size(options.cache_bytes);
     let database = guarded(|| {
         // Behind a log, redb's own syncs are few.
-        Ok(if writes_ahead && !options.durability.is_logged() {
-            builder.create_with_backend(Ahead::new(region))?
+        if writes_ahead && !options.durability.is_logged() {
+            sharing.open(builder, Ahead::new(region))
         } else {
-            builder.create_with_backend(region)?
-        })
+            sharing.open(builder, region)
+        }
     })?;
     Ok(Opened { database, backend, layout, writes_ahead })
 }
@@ -270,7 +273,11 @@ fn fresh(store: Opened, options: &Options) -> Result<Opened> {
 fn locked(error: Error, path: &Path) -> Error {
     let is_lock = matches!(&error, Error::Storage { source: Some(cause), .. }
         if matches!(cause.downcast_ref::<redb::Error>(), Some(redb::Error::DatabaseAlreadyOpen)));
-    if is_lock { Error::Locked { path: path.to_owned(), pid: read_pid(path) } } else { error }
+    if is_lock {
+        Error::Locked { path: path.to_owned(), pid: noted_pids(path).first().copied() }
+    } else {
+        error
+    }
 }
 
 fn pid_path(path: &Path) -> PathBuf {
@@ -278,19 +285,34 @@ fn pid_path(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.pid"))
 }
 
-/// Notes who holds the store, for the message another process gets. Only a courtesy: the lock is on
-/// the file itself.
-pub(super) fn note_pid(path: &Path) {
-    let _ = fs::write(pid_path(path), std::process::id().to_string());
+/// Notes who holds the store, beside those it is shared with, for the message another process gets. Only a
+/// courtesy: the lock is on the file itself.
+pub(super) fn note_pid(path: &Path, sharing: Sharing) {
+    let mut pids = if sharing.is_shared() { noted_pids(path) } else { Vec::new() };
+    pids.push(std::process::id());
+    put_pids(path, &pids);
 }
 
 /// Takes the note back.
 pub(super) fn remove_pid(path: &Path) {
-    let _ = fs::remove_file(pid_path(path));
+    let mut pids = noted_pids(path);
+    let own = pids.iter().position(|pid| *pid == std::process::id());
+    own.map(|at| pids.remove(at));
+    put_pids(path, &pids);
 }
 
-fn read_pid(path: &Path) -> Option<u32> {
-    fs::read_to_string(pid_path(path)).ok()?.trim().parse().ok()
+fn put_pids(path: &Path, pids: &[u32]) {
+    let lines: String = pids.iter().map(|pid| format!("{pid}\n")).collect();
+    let note = pid_path(path);
+    let _ = if pids.is_empty() { fs::remove_file(note) } else { fs::write(note, lines) };
+}
+
+/// Those of the processes noted that are not known to be gone.
+fn noted_pids(path: &Path) -> Vec<u32> {
+    let is_gone =
+        |pid: u32| Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{pid}")).exists();
+    let lines = fs::read_to_string(pid_path(path)).unwrap_or_default();
+    lines.lines().filter_map(|line| line.trim().parse().ok()).filter(|pid| !is_gone(*pid)).collect()
 }
 
 /// An I/O error with what was being done.

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::ReadableTable;
 
 use super::fault::Fault;
-use super::tables::{IndexKey, ReadTables, WriteTables, id_hash, index_key, number_in, read_place};
+use super::tables::{
+    Counters, IndexKey, ReadTables, Tables, WriteTables, id_hash, index_key, number_in, read_place,
+};
 use crate::error::Result;
 use crate::place::{Number, Place};
 
@@ -45,6 +47,18 @@ impl Generation {
         set.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The keys of both indexes for entries from `first` on.
+    fn from(generations: &[Arc<Self>], first: Number) -> Self {
+        let kept = |which| -> BTreeSet<IndexKey> {
+            let is_kept = |key: &&IndexKey| number_in(*key).is_ok_and(|number| number >= first);
+            let of = |generation: &Arc<Self>| -> Vec<IndexKey> {
+                generation.read(which).iter().filter(is_kept).copied().collect()
+            };
+            generations.iter().flat_map(of).collect()
+        };
+        Self { ids: RwLock::new(kept(Which::Ids)), aliases: RwLock::new(kept(Which::Aliases)) }
+    }
+
     fn insert(&self, place: &Place) {
         let id = index_key(id_hash(&place.id), place.number);
         self.ids.write().unwrap_or_else(PoisonError::into_inner).insert(id);
@@ -59,6 +73,8 @@ impl Generation {
 #[derive(Clone)]
 pub(super) struct View {
     generations: Vec<Arc<Generation>>,
+    /// What others merged below this number was let go of.
+    first: Number,
 }
 
 impl View {
@@ -125,6 +141,8 @@ struct Merge {
 /// The index as the writer holds it.
 pub(super) struct Index {
     view: RwLock<View>,
+    /// Keys of entries below this number are in memory or merged.
+    known: Mutex<Number>,
 }
 
 /// The writer's place in the merging.
@@ -142,25 +160,84 @@ impl Index {
         indexed: Number,
         after: usize,
     ) -> Result<(Self, Merging), Fault> {
-        let live = Generation::default();
-        let mut gathered = 0;
-        tables.places.visit(indexed, |number, bytes| {
+        let view = View { generations: vec![Arc::default()], first: indexed };
+        let index = Self { view: RwLock::new(view.clone()), known: Mutex::new(indexed) };
+        let gathered = index.gather(&view, tables, indexed)?;
+        Ok((index, Merging { after, gathered, merge: None }))
+    }
+
+    /// Reads keys of entries that are not known yet, which is nothing but at opening and after other processes
+    /// appended; answers how many.
+    fn gather<B, N, S>(
+        &self,
+        view: &View,
+        tables: &Tables<B, N, S>,
+        indexed: Number,
+    ) -> Result<usize, Fault>
+    where
+        N: ReadableTable<u64, &'static [u8]>,
+    {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut end, mut gathered) = (*known, 0);
+        tables.places.visit(indexed.max(*known), |number, bytes| {
             // A damaged place costs its own entry, not the store; `verify` names it.
-            if let Ok(place) = read_place(number, bytes) {
+            if let (Ok(place), Some(live)) = (read_place(number, bytes), view.generations.first()) {
                 live.insert(&place);
             }
+            end = number + 1;
             gathered += 1;
             Ok(true)
         })?;
-        let view = View { generations: vec![Arc::new(live)] };
-        Ok((Self { view: RwLock::new(view) }, Merging { after, gathered, merge: None }))
+        *known = end;
+        Ok(gathered)
     }
 
-    /// The generations, and what `snapshot` makes of the moment, taken together so that no merge falls
+    /// The generations as they are.
+    pub(super) fn view(&self) -> View {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A state that `read` takes and the generations that go with it, taken together so that no merge falls
     /// between the two.
-    pub(super) fn with_view<T>(&self, snapshot: impl FnOnce() -> T) -> (View, T) {
+    pub(super) fn with_view(
+        &self,
+        read: impl FnOnce() -> Result<(ReadTables, Counters), Fault>,
+    ) -> Result<(View, ReadTables, Counters), Fault> {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        (view.clone(), snapshot())
+        let (tables, counters) = read()?;
+        if *self.known.lock().unwrap_or_else(PoisonError::into_inner) < counters.entries {
+            self.gather(&view, &tables, counters.indexed)?;
+        }
+        Ok((view.clone(), tables, counters))
+    }
+
+    /// Takes up what other processes appended and merged.
+    pub(super) fn take_up(
+        &self,
+        merging: &mut Merging,
+        tables: &WriteTables<'_>,
+        counters: &Counters,
+    ) -> Result<(), Fault> {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        self.gather(&view, tables, counters.indexed)?;
+        drop(view);
+        merging.merge.take_if(|merge| merge.indexed <= counters.indexed);
+        if merging.merge.is_none() {
+            let unmerged = counters.entries - counters.indexed;
+            merging.gathered = usize::try_from(unmerged).unwrap_or(usize::MAX);
+        }
+        self.forget_merged(counters.indexed);
+        Ok(())
+    }
+
+    /// Lets go of the keys that another process has merged: all states from now on have them in the tables. Older
+    /// snapshots keep the generations they have.
+    pub(super) fn forget_merged(&self, indexed: Number) {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        if view.first < indexed {
+            let kept = Generation::from(&view.generations, indexed);
+            *view = View { generations: vec![Arc::new(kept)], first: indexed };
+        }
     }
 
     /// Adds an entry that is about to be committed. Readers ignore numbers their snapshot lacks.
@@ -169,6 +246,7 @@ impl Index {
         if let Some(live) = view.generations.first() {
             live.insert(place);
         }
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = place.number + 1;
         merging.gathered += 1;
     }
 

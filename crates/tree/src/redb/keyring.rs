@@ -88,6 +88,11 @@ impl Keyring {
         Ok(Some(Sealing { encrypt, number, key }))
     }
 
+    /// Lets go of the keys that are unwrapped: another process may have forgotten some.
+    pub(super) fn let_go(&self) {
+        self.keys().clear();
+    }
+
     /// Takes the key from a session: what was sealed under it is erased.
     pub(super) fn forget(
         &self,

@@ -35,12 +35,15 @@ mod roll;
 mod salvage;
 mod scrub;
 mod sessions;
+mod sharing;
 mod shelter;
 pub(crate) mod shrink;
 mod snapshot;
 mod switch;
 mod sync;
 mod tables;
+#[cfg(feature = "sharing")]
+mod turn;
 mod walk;
 mod write;
 mod writer;
@@ -64,6 +67,7 @@ pub use self::recover::{RecoverReport, RecoveredSession};
 pub use self::rewrite::RewriteReport;
 pub use self::scrub::ScrubReport;
 use self::sessions::Sessions;
+pub use self::sharing::Sharing;
 use self::snapshot::Snapshot;
 use self::writer::{Request, Writer};
 use crate::context::Context;
@@ -103,8 +107,9 @@ impl RedbStore {
     /// `Locked` when another handle has it open, `Format` for a file of another version, `Corrupt`
     /// for a damaged one, `Invalid` for a path that is no regular file, `Storage`.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let sharing = options.sharing;
         let store = Self::start(file::Place::File(path.as_ref().to_owned()), options)?;
-        file::note_pid(path.as_ref());
+        file::note_pid(path.as_ref(), sharing);
         Ok(store)
     }
 
@@ -125,7 +130,10 @@ impl RedbStore {
         Self::start(file::Place::Custom(factory), options)
     }
 
-    fn start(place: file::Place, options: Options) -> Result<Self> {
+    fn start(place: file::Place, mut options: Options) -> Result<Self> {
+        if options.sharing.is_shared() {
+            options.durability = Durability::TwoPhase;
+        }
         let (open, Resumed { counters, merging, log }) = Open::new(&place, &options)?;
         let secret = open.identity.secret;
         let state = RwLock::new(State::Open(Arc::new(open)));
@@ -158,7 +166,7 @@ impl RedbStore {
     pub async fn checkpoint(&self) -> Result<()> {
         let (answer, answered) = oneshot::channel();
         let weight = Weight { entries: 0, bytes: 0 };
-        self.shared.queue.put(weight, Request::Checkpoint(answer)).map_err(|_| gone())?;
+        self.put(weight, Request::Checkpoint(answer))?;
         answered.await.map_err(|_| gone())?
     }
 
@@ -198,8 +206,13 @@ impl RedbStore {
         let weight = Weight { entries: change.entries().max(1), bytes: change.bytes };
         let (answer, answered) = oneshot::channel();
         let request = Request::Commit { change, answer, permit };
-        self.shared.queue.put(weight, request).map_err(|_| gone())?;
+        self.put(weight, request)?;
         answered.await.map_err(|_| gone())?
+    }
+
+    fn put(&self, weight: Weight, request: Request) -> Result<()> {
+        self.shared.options.sharing.check_writes()?;
+        self.shared.queue.put(weight, request).map_err(|_| gone())
     }
 
     fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T, fault::Fault>) -> Result<T> {

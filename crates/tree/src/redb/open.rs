@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::cache::Caches;
 use super::fault::{self, guarded};
@@ -13,6 +13,7 @@ use super::log::Log;
 use super::options::Options;
 use super::queue::Queue;
 use super::redo;
+use super::sharing::Sharing;
 use super::snapshot::Snapshot;
 use super::switch::Switch;
 use super::tables::{self, Counters, Identity, ReadTables, WriteTables};
@@ -36,6 +37,9 @@ pub(super) struct Open {
     /// Whether redb has met damage: reads go on, writes do not.
     damaged: AtomicBool,
     switch: Switch,
+    pub(super) sharing: Sharing,
+    /// Rows of the journal that were looked through for erasures by others.
+    looked_through: Mutex<u64>,
 }
 
 /// What the writer goes on with.
@@ -95,6 +99,8 @@ impl Open {
             latest,
             damaged,
             switch,
+            sharing: options.sharing,
+            looked_through: Mutex::new(counters.journal_rows),
         };
         Ok((open, Resumed { counters, merging, log }))
     }
@@ -111,6 +117,10 @@ impl Open {
 
     /// The newest state. Readers between two commits share one snapshot.
     pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>, fault::Fault> {
+        if self.sharing.is_shared() {
+            // One that is kept would hold pages against all others, and nobody tells when it is old.
+            return Ok(Arc::new(Snapshot::take_shared(self)?));
+        }
         let version = self.version.load(Ordering::Acquire);
         if let Some((taken, snapshot)) =
             &*self.latest.read().unwrap_or_else(PoisonError::into_inner)
@@ -148,11 +158,20 @@ impl Open {
         Arc::clone(&self.caches.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Older snapshots keep what they have.
+    pub(super) fn empty_caches(&self) {
+        let empty = Arc::new(self.caches().emptied());
+        *self.caches.write().unwrap_or_else(PoisonError::into_inner) = empty;
+    }
+
+    pub(super) fn looked_through(&self) -> MutexGuard<'_, u64> {
+        self.looked_through.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Called after each commit, before anybody is told of it.
     pub(super) fn committed(&self, appended: Vec<Stored>, erased: bool) {
         if erased {
-            let empty = Arc::new(self.caches().emptied());
-            *self.caches.write().unwrap_or_else(PoisonError::into_inner) = empty;
+            self.empty_caches();
         }
         let caches = self.caches();
         for stored in appended {
@@ -167,17 +186,18 @@ impl Open {
 /// Does again what the log holds and redb had not saved; answers the log, empty then.
 fn caught_up(opened: &file::Opened, mut counters: Counters) -> Result<Log, fault::Fault> {
     let mut log = opened.log(counters.log);
-    let mut record = next_missed(&mut log, &counters)?;
-    if record.is_none() {
+    if next_missed(&mut log, &counters)?.is_none() {
         return Ok(log);
     }
     let mut txn = opened.database.begin_write()?;
     txn.set_two_phase_commit(true);
     txn.set_quick_repair(true);
     let mut tables = WriteTables::open(&txn)?;
-    while let Some(missed) = record {
+    // Another process may have been faster.
+    counters = tables.counters()?;
+    log.restart(counters.log);
+    while let Some(missed) = next_missed(&mut log, &counters)? {
         redo::redo(&missed, &mut tables, &mut counters)?;
-        record = next_missed(&mut log, &counters)?;
     }
     counters.pass_log();
     tables.entries.settle()?;
@@ -204,7 +224,8 @@ fn next_missed(log: &mut Log, counters: &Counters) -> Result<Option<Vec<u8>>> {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if self.damaged.load(Ordering::Acquire) {
+        // redb commits once more when it closes: not over damage, and not where this handle only reads.
+        if self.damaged.load(Ordering::Acquire) || self.sharing == Sharing::Readers {
             self.switch.cut();
         }
         if let Some(database) = self.database.take() {

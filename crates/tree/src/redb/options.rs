@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::cache::Limits;
 use super::index;
+use super::sharing::Sharing;
 use crate::encrypt::Encrypt;
 use crate::redact::Redact;
 use crate::sources::Sources;
@@ -51,6 +52,7 @@ impl Durability {
 pub struct Options {
     pub(super) sources: Sources,
     pub(super) durability: Durability,
+    pub(super) sharing: Sharing,
     pub(super) idle_checkpoint: Option<Duration>,
     pub(super) cache_bytes: usize,
     pub(super) kept: Limits,
@@ -68,6 +70,7 @@ impl Options {
         Self {
             sources,
             durability: Durability::default(),
+            sharing: Sharing::default(),
             idle_checkpoint: Some(Duration::from_millis(100)),
             cache_bytes: 256 << 20,
             kept: Limits { entry_bytes: 64 << 20, context_bytes: 64 << 20 },
@@ -83,6 +86,13 @@ impl Options {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Who else may have the store open. Any but [`Sharing::Exclusive`] makes commits two-phase.
+    #[must_use]
+    pub fn sharing(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
         self
     }
 

@@ -82,7 +82,7 @@ impl Overlay<'_, '_> {
         if let Some(place) = self.find_new(id)? {
             return Ok(Some(place));
         }
-        let (view, ()) = self.index.with_view(|| ());
+        let view = self.index.view();
         for number in view.numbers(Which::Ids, &self.tables.ids, id_hash(id))? {
             if number < self.entries {
                 let place = self.place(number)?;
@@ -102,7 +102,7 @@ impl Overlay<'_, '_> {
     /// The entry that holds this alias in this tree, and its place.
     fn aliased(&self, tree: u64, alias: &str) -> Result<Option<(Arc<Place>, Envelope)>> {
         let hash = derive::alias_hash(tree, alias);
-        let (view, ()) = self.index.with_view(|| ());
+        let view = self.index.view();
         let mut numbers = view.numbers(Which::Aliases, &self.tables.aliases, hash)?;
         numbers.extend(self.new_aliases.borrow().get(&hash).into_iter().flatten());
         for number in numbers {

@@ -53,7 +53,7 @@ impl RedbStore {
         drop(open);
         let (answer, answered) = oneshot::channel();
         let request = Request::Scrubbed(scrubbed, answer);
-        self.shared.queue.put(Weight { entries: 0, bytes: 0 }, request).map_err(|_| gone())?;
+        self.put(Weight { entries: 0, bytes: 0 }, request)?;
         match answered.await.map_err(|_| gone())? {
             // Nothing is written over damage, and what was found is worth more than how far it came.
             Err(error) if !is_damage(&error) => Err(error),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redb::ReadableDatabase;
 
 use super::Open;
-use super::cache::Caches;
+use super::cache::{Caches, Limits};
 use super::fault::Fault;
 use super::index::{View, Which};
 use super::keyring::Keyring;
@@ -47,12 +47,24 @@ impl Above for Snapshot {
 }
 
 impl Snapshot {
+    /// The newest state of a store that others change too.
+    pub(super) fn take_shared(open: &Open) -> Result<Self, Fault> {
+        let mut snapshot = Self::take(open, open.caches())?;
+        let is_newest = open.take_up_erasures(&snapshot.tables, &snapshot.counters)?;
+        open.index.forget_merged(snapshot.counters.indexed);
+        snapshot.caches =
+            if is_newest { open.caches() } else { Arc::new(Caches::new(Limits::default())) };
+        Ok(snapshot)
+    }
+
     /// The newest state, read through `caches`.
     pub(super) fn take(open: &Open, caches: Arc<Caches>) -> Result<Self, Fault> {
         let database = open.database()?;
-        let (view, txn) = open.index.with_view(|| database.begin_read());
-        let tables = ReadTables::open(&txn?)?;
-        let counters = tables.counters()?;
+        let (view, tables, counters) = open.index.with_view(|| {
+            let tables = ReadTables::open(&database.begin_read()?)?;
+            let counters = tables.counters()?;
+            Ok((tables, counters))
+        })?;
         let keyring = Arc::clone(&open.keyring);
         Ok(Self { tables, counters, view, caches, keyring })
     }
@@ -179,7 +191,8 @@ impl Snapshot {
     ) -> Result<Vec<SessionInfo>, Fault> {
         // The first name that may follow: names hold no NUL.
         let from = after.map_or_else(Vec::new, |name| [name.as_bytes(), &[0]].concat());
-        let rows = self.tables.names.range(from.as_slice()..)?.take(limit.min(limits::PAGE));
+        let rows = redb::ReadableTable::range(&self.tables.names, from.as_slice()..)?;
+        let rows = rows.take(limit.min(limits::PAGE));
         rows.map(|row| self.info(self.tables.session_at(row?.1.value())?)).collect()
     }
 

@@ -1,0 +1,113 @@
+//! A backend under a store that several processes write to, one at a time. redb lets the next writer begin on a
+//! commit whose last sync was never made, where the process that made it was killed in front of that sync: pages
+//! of the state before are then overwritten while the disk still holds that state to be the newest one, and a
+//! power loss at that moment costs the store. So whoever finds at its turn that another one wrote last makes that
+//! durable before it writes anything.
+
+use std::io;
+use std::ops::Bound;
+use std::sync::{Mutex, PoisonError};
+
+use redb::{BackendError, StorageBackend};
+
+/// What redb locks for as long as a transaction writes.
+const WRITER_BYTE: Bound<u64> = Bound::Included(1 << 62);
+/// Bytes of redb's header: which state is the newest, and where the two newest ones are.
+const HEADER_BYTES: usize = 320;
+
+type Locking<T> = Result<T, BackendError>;
+
+/// Any backend, made durable at every change of hands.
+#[derive(Debug)]
+pub(super) struct Turn {
+    under: Box<dyn StorageBackend>,
+    /// The header as this process knows it to be durable, or has written it.
+    header: Mutex<[u8; HEADER_BYTES]>,
+}
+
+impl Turn {
+    pub(super) fn new(under: Box<dyn StorageBackend>) -> Self {
+        Self { under, header: Mutex::new([0; HEADER_BYTES]) }
+    }
+
+    /// Writes the header that another process wrote once more, and syncs: a sync that failed for that process
+    /// has left the page clean, and a mere sync would pass it over.
+    fn take_over(&self) -> io::Result<()> {
+        let mut now = [0; HEADER_BYTES];
+        if self.under.len()? < HEADER_BYTES as u64 {
+            return Ok(());
+        }
+        self.under.read(0, &mut now)?;
+        let mut known = self.header.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != now {
+            self.under.write(0, &now)?;
+            self.under.sync_data()?;
+            *known = now;
+        }
+        Ok(())
+    }
+}
+
+impl StorageBackend for Turn {
+    fn lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Locking<()> {
+        self.under.lock_range(from, to)?;
+        if from != WRITER_BYTE {
+            return Ok(());
+        }
+        self.take_over().map_err(|cause| {
+            // Nobody gives back what was refused.
+            let _ = self.under.unlock_range(from, to);
+            cause.into()
+        })
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.under.write(offset, data)?;
+        if offset == 0
+            && let Some(header) = data.first_chunk()
+        {
+            *self.header.lock().unwrap_or_else(PoisonError::into_inner) = *header;
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.under.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.under.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.under.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.under.sync_data()
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.under.close()
+    }
+
+    fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Locking<bool> {
+        self.under.try_lock_range(from, to)
+    }
+
+    fn try_lock_shared_range(&self, from: Bound<u64>, to: Bound<u64>) -> Locking<bool> {
+        self.under.try_lock_shared_range(from, to)
+    }
+
+    fn lock_shared_range(&self, from: Bound<u64>, to: Bound<u64>) -> Locking<()> {
+        self.under.lock_shared_range(from, to)
+    }
+
+    fn unlock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Locking<()> {
+        self.under.unlock_range(from, to)
+    }
+
+    fn query_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Locking<bool> {
+        self.under.query_lock_range(from, to)
+    }
+}
