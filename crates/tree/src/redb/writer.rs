@@ -121,9 +121,8 @@ impl Writer {
     ) -> Result<Vec<Result<Committed>>> {
         let open = self.shared.open()?;
         open.check_writable()?;
-        let counters = self.counters.clone();
         let durability = self.shared.options.durability;
-        let (merging, sessions) = (&mut self.merging, &mut self.sessions);
+        let (known, merging, sessions) = (&self.counters, &mut self.merging, &mut self.sessions);
         let caches = open.caches();
         let log = &mut self.log;
         let room = if durability.is_logged() { log.room().min(RECORD_BYTES) } else { 0 };
@@ -131,6 +130,7 @@ impl Writer {
             let mut txn = open.database()?.begin_write()?;
             let mut applied = {
                 let tables = WriteTables::recording(&txn, room)?;
+                let counters = open.take_up(&tables, known, merging, sessions)?;
                 Applier {
                     tables,
                     counters,
@@ -216,13 +216,14 @@ impl Writer {
         let open = self.shared.open()?;
         open.check_writable()?;
         loop {
-            let mut counters = self.counters.clone();
-            let merging = &mut self.merging;
-            let indexed = open.guarded(|| {
+            let (known, merging, sessions) =
+                (&self.counters, &mut self.merging, &mut self.sessions);
+            let (counters, indexed) = open.guarded(|| {
                 let mut txn = open.database()?.begin_write()?;
                 txn.set_two_phase_commit(true);
                 txn.set_quick_repair(true);
                 let mut tables = WriteTables::open(&txn)?;
+                let mut counters = open.take_up(&tables, known, merging, sessions)?;
                 if let Some(scrubbed) = scrubbed {
                     tables.put_scrubbed(scrubbed)?;
                 }
@@ -234,7 +235,7 @@ impl Writer {
                 tables.put_counters(&counters)?;
                 drop(tables);
                 txn.commit()?;
-                Ok(indexed)
+                Ok((counters, indexed))
             })?;
             open.committed(Vec::new(), false);
             if indexed.is_some() {
@@ -278,7 +279,8 @@ impl Writer {
                 let mut txn = open.database()?.begin_write()?;
                 txn.set_two_phase_commit(true);
                 let mut tables = WriteTables::open(&txn)?;
-                tables.put_counters(&resumed.counters)?;
+                // Others may have committed since it was opened.
+                tables.put_counters(&tables.counters()?)?;
                 drop(tables);
                 Ok(txn.commit()?)
             });
