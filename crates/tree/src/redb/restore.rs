@@ -16,7 +16,7 @@ use super::salvage::Salvage;
 use super::sessions::Sessions;
 use super::shrink;
 use super::tables::{Counters, SessionRow, WriteTables};
-use super::{Open, Options};
+use super::{Open, Options, Sharing};
 use crate::counted::Counted;
 use crate::derive::{self, Facts};
 use crate::entry::{Content, Entry, Kind};
@@ -69,6 +69,7 @@ impl Restorer {
             });
         }
         let at_ms = options.sources.now_ms();
+        let options = &options.clone().sharing(Sharing::Exclusive);
         let (open, Resumed { counters, merging, .. }) =
             Open::new(&Where::File(path.to_owned()), options)?;
         guarded(|| {

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::file::{self, Place as Where, Taken};
 use super::open::Resumed;
 use super::tables::{MetaRow, ReadTables, WriteTables, copy_all};
-use super::{Open, Options, RedbStore, shrink};
+use super::{Open, Options, RedbStore, Sharing, shrink};
 use crate::encode;
 use crate::encrypt::Encrypt;
 use crate::error::Result;
@@ -69,6 +69,7 @@ fn rewrite(
         return Err(crate::error::Error::NotFound { what: "store", name });
     }
     let bytes_before = bytes();
+    let options = &options.clone().sharing(Sharing::Exclusive);
     let (old, Resumed { counters, .. }) = Open::new(&Where::File(path.to_owned()), options)?;
     file::publish(path, &options.sources, Taken::Replaced, |temporary| {
         let options = options.clone().write_ahead(false);
