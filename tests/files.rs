@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use redb::{ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition, Database};
 use serde_json::json;
 use tests::command::{Cli, Ran, binary, text};
 use tests::tamper::tamper;
-use treering_tree::{Error, Options, RedbStore, Sources};
+use treering_tree::{Error, Options, RedbStore, Sources, Sharing, Store};
 
 fn options() -> Options {
     Options::new(Sources::fixed(1)).idle_checkpoint(None)
@@ -29,6 +29,15 @@ fn a_second_process_is_told_who_holds_the_store() {
     assert!(text(&error, "message").contains(&pid), "{error}");
     assert!(matches!(open(&cli.store()), Err(Error::Locked { .. })), "two handles of one process");
     store.close();
+    assert_eq!(cli.json(&["sessions"]).len(), 1);
+}
+
+#[tokio::test]
+async fn a_second_process_joins_those_who_share_the_store() {
+    let cli = Cli::new();
+    let store = RedbStore::open(cli.store(), options().sharing(Sharing::Writers)).unwrap();
+    let id = cli.append("s", "user", "theirs").parse().unwrap();
+    assert!(store.entries(&[id]).await.unwrap()[0].is_some());
     assert_eq!(cli.json(&["sessions"]).len(), 1);
 }
 

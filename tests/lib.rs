@@ -2,9 +2,11 @@
 //!
 //! ```text
 //!   rng --> sim_disk --> campaign --> engines    a script of changes on a disk that dies; the oracle
+//!    |        +-- processes                       several processes on that disk, killed alone
 //!    +----> world ---------+ |                   random requests that suit a state
 //!             +--> model <---+                   what a store should hold, worked out the slow way
 //!                    +--> compare                a store against the model
+//!   both                                          handles of one store, in turn
 //!   history                                       what many writers saw of one head
 //!   generations                                   a session compacted again and again while it goes on
 //!   command                                       the command line as a process
@@ -34,6 +36,8 @@ pub mod barrage;
 pub mod bombing;
 #[path = "kit/bombs.rs"]
 pub mod bombs;
+#[path = "kit/both.rs"]
+pub mod both;
 #[path = "kit/campaign.rs"]
 pub mod campaign;
 #[path = "kit/command.rs"]
@@ -60,6 +64,8 @@ pub mod model_context;
 pub mod model_erase;
 #[path = "kit/mutate.rs"]
 pub mod mutate;
+#[path = "kit/processes.rs"]
+pub mod processes;
 #[path = "kit/rng.rs"]
 pub mod rng;
 #[path = "kit/sim_disk.rs"]

@@ -63,6 +63,8 @@ mod samples;
 mod schedules;
 /// An encrypted store at the command line.
 mod sealed;
+/// Several processes on one store.
+mod sharing;
 /// Rules of the house that no compiler checks.
 mod tidy;
 /// Sessions into a store and out again at the command line: standard input, growing files, bundles.
