@@ -4,7 +4,8 @@ use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use treering_tree::{Durability, MasterKey, Options, RedbStore, Sources};
+use treering_tree::{Durability, MasterKey, Options, RedbStore, Sources, Error, Sharing};
+use etcetera::{BaseStrategy, choose_base_strategy};
 
 use crate::failure::{Failure, Group, Result};
 use crate::surroundings::Environment;
@@ -59,9 +60,12 @@ pub(crate) fn scratch(path: &Path, sources: &Sources) -> Result<RedbStore> {
     Ok(RedbStore::open(path, options)?)
 }
 
-/// Opens a store, or makes one.
+/// Opens a store, or makes one: alone where nobody has it, which is faster, and else beside those who share it.
 pub(crate) fn or_new(path: &Path, options: Options) -> Result<RedbStore> {
-    Ok(RedbStore::open(path, options)?)
+    match RedbStore::open(path, options.clone()) {
+        Err(Error::Locked { .. }) => Ok(RedbStore::open(path, options.sharing(Sharing::Writers))?),
+        opened => Ok(opened?),
+    }
 }
 
 /// How every store is opened: with the master key of a file, or else of the environment.
