@@ -88,9 +88,14 @@ impl Keyring {
         Ok(Some(Sealing { encrypt, number, key }))
     }
 
-    /// Lets go of the keys that are unwrapped: another process may have forgotten some.
-    pub(super) fn let_go(&self) {
-        self.keys().clear();
+    /// Forgets the keys that another process has forgotten. They stay forgotten for older snapshots too.
+    pub(super) fn take_up(&self, rows: &impl KeyRows) -> Result<(), Fault> {
+        for (number, key) in self.keys().iter_mut() {
+            if rows.key_row(*number)?.is_none_or(|row| row.is_empty()) {
+                *key = None;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the key from a session: what was sealed under it is erased.

@@ -111,6 +111,7 @@ impl Open {
         counters: &Counters,
     ) -> Result<bool, Fault>
     where
+        B: ReadableTable<&'static [u8], &'static [u8]>,
         N: ReadableTable<u64, &'static [u8]>,
     {
         let mut looked = self.looked_through();
@@ -127,7 +128,7 @@ impl Open {
         }
         if erased {
             self.empty_caches();
-            self.keyring.let_go();
+            self.keyring.take_up(tables)?;
         }
         *looked = counters.journal_rows;
         Ok(true)
