@@ -215,6 +215,11 @@ impl Writer {
     fn save(&mut self, scrubbed: Option<&Scrubbed>) -> Result<()> {
         let open = self.shared.open()?;
         open.check_writable()?;
+        if open.sharing.is_shared() && !self.merging.is_merging() {
+            // Every commit of a shared store is a checkpoint.
+            self.dirty = false;
+            return Ok(());
+        }
         loop {
             let (known, merging, sessions) =
                 (&self.counters, &mut self.merging, &mut self.sessions);
