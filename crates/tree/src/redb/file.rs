@@ -302,9 +302,9 @@ pub(super) fn remove_pid(path: &Path) {
 }
 
 fn put_pids(path: &Path, pids: &[u32]) {
-    let lines: String = pids.iter().map(|pid| format!("{pid}\n")).collect();
+    let lines: Vec<String> = pids.iter().map(u32::to_string).collect();
     let note = pid_path(path);
-    let _ = if pids.is_empty() { fs::remove_file(note) } else { fs::write(note, lines) };
+    let _ = if pids.is_empty() { fs::remove_file(note) } else { fs::write(note, lines.join("\n")) };
 }
 
 /// Those of the processes noted that are not known to be gone.
