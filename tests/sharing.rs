@@ -23,6 +23,8 @@ use treering_tree::{
 
 /// Kills of the test on real files.
 const KILLS: usize = 60;
+/// Seeds of every call.
+const SEEDS: u64 = 5;
 /// Images of the disk after each power loss.
 const IMAGES: usize = 3;
 /// Calls behind which a process is killed, and power is lost: more than one append makes.
@@ -115,7 +117,7 @@ async fn a_reader_follows_and_changes_nothing() {
     drop(writer);
     holds(&reader, &ids).await.unwrap();
     drop(reader);
-    holds(&*open(&path, Sharing::Exclusive, 3).unwrap(), &ids).await.unwrap();
+    holds(&open(&path, Sharing::Exclusive, 3).unwrap(), &ids).await.unwrap();
 }
 
 #[tokio::test]
@@ -146,8 +148,12 @@ fn shared(process: &Process) -> Result<Arc<RedbStore>, Error> {
 
 /// Two processes append in turn; one is killed at a call of its last append, and power is lost at a call of the
 /// other one's next. Answers how many images of the disk there were; `None` where the append ended before the call.
-async fn killed_then_power_lost(kill_at: u64, crash_at: u64) -> Result<Option<usize>, String> {
-    let mut rng = Rng::new(kill_at << 32 | crash_at);
+async fn killed_then_power_lost(
+    (kill_at, crash_at): (u64, u64),
+    seed: u64,
+    planted: bool,
+) -> Result<Option<usize>, String> {
+    let mut rng = Rng::new(seed << 32 | kill_at << 16 | crash_at);
     let disk = SimDisk::new(Vec::new(), Faults::default());
     let machine = Machine::new(&disk);
     let processes = [machine.process(), machine.process()];
@@ -156,6 +162,9 @@ async fn killed_then_power_lost(kill_at: u64, crash_at: u64) -> Result<Option<us
     for nth in 0..12 {
         let text = "x".repeat(rng.below(3_000));
         ids.push(append(&stores[nth % 2], nth as u64, &text).await.unwrap());
+    }
+    if planted {
+        processes[1].keep_back();
     }
     processes[0].kill_at(kill_at);
     ids.extend(append(&stores[0], 100, "last").await.ok());
@@ -173,15 +182,16 @@ async fn killed_then_power_lost(kill_at: u64, crash_at: u64) -> Result<Option<us
     Ok((!whole).then_some(IMAGES))
 }
 
-#[test]
-fn invariant_4_one_is_killed_and_power_is_lost_in_the_next_ones_append() {
+/// Every call of the one's append, and of the other's after it; answers how many images there were.
+fn at_every_call(seed: u64, planted: bool) -> Result<usize, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let (mut images, start) = (0, Instant::now());
+    let mut images = 0;
     for kill_at in 1..CALLS {
         let of_kill = images;
         for crash_at in 1..CALLS {
-            let done = runtime.block_on(killed_then_power_lost(kill_at, crash_at));
-            let done = done.unwrap_or_else(|why| panic!("kill {kill_at} crash {crash_at}: {why}"));
+            let calls = (kill_at, crash_at);
+            let done = runtime.block_on(killed_then_power_lost(calls, seed, planted));
+            let done = done.map_err(|why| format!("seed {seed}, calls {calls:?}: {why}"))?;
             let Some(done) = done else { break };
             images += done;
         }
@@ -189,8 +199,22 @@ fn invariant_4_one_is_killed_and_power_is_lost_in_the_next_ones_append() {
             break;
         }
     }
+    Ok(images)
+}
+
+#[test]
+fn invariant_4_one_is_killed_and_power_is_lost_in_the_next_ones_append() {
+    let start = Instant::now();
+    let images = |seed| at_every_call(seed, false).unwrap_or_else(|why| panic!("{why}"));
+    let images: usize = (0..SEEDS).map(images).sum();
     println!("{images} images in {:?}", start.elapsed());
     assert!(images > 0, "nothing was ever killed");
+}
+
+#[test]
+fn without_a_sync_at_a_change_of_hands_the_same_finds_a_loss() {
+    let found = (0..4 * SEEDS).find_map(|seed| at_every_call(seed, true).err());
+    println!("found: {}", found.expect("the planted bug was not found"));
 }
 
 /// Appends of one entry that the cost is taken of, behind so many that are there already.
