@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use redb::{ReadableDatabase, ReadableTable, TableDefinition, Database};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde_json::json;
 use tests::command::{Cli, Ran, binary, text};
 use tests::tamper::tamper;
-use treering_tree::{Error, Options, RedbStore, Sources, Sharing, Store};
+use treering_tree::{Error, Options, RedbStore, Sharing, Sources, Store};
 
 fn options() -> Options {
     Options::new(Sources::fixed(1)).idle_checkpoint(None)

@@ -4,8 +4,8 @@ use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use treering_tree::{Durability, MasterKey, Options, RedbStore, Sources, Error, Sharing};
 use etcetera::{BaseStrategy, choose_base_strategy};
+use treering_tree::{Durability, Error, MasterKey, Options, RedbStore, Sharing, Sources};
 
 use crate::failure::{Failure, Group, Result};
 use crate::surroundings::Environment;

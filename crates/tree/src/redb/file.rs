@@ -236,9 +236,9 @@ fn database(
     let database = guarded(|| {
         // Behind a log, redb's own syncs are few.
         if writes_ahead && !options.durability.is_logged() {
-            sharing.open(builder, Ahead::new(region))
+            sharing.open(&mut builder, Ahead::new(region))
         } else {
-            sharing.open(builder, region)
+            sharing.open(&mut builder, region)
         }
     })?;
     Ok(Opened { database, backend, layout, writes_ahead })

@@ -58,7 +58,7 @@ impl Sharing {
     #[cfg(feature = "sharing")]
     pub(super) fn open(
         self,
-        mut builder: Builder,
+        builder: &mut Builder,
         backend: impl StorageBackend,
     ) -> Result<Database, Fault> {
         if self.is_shared() {
@@ -71,7 +71,7 @@ impl Sharing {
     #[cfg(not(feature = "sharing"))]
     pub(super) fn open(
         self,
-        builder: Builder,
+        builder: &mut Builder,
         backend: impl StorageBackend,
     ) -> Result<Database, Fault> {
         if self.is_shared() {
