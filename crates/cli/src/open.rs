@@ -4,7 +4,6 @@ use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use etcetera::{BaseStrategy, choose_base_strategy};
 use treering_tree::{Durability, Error, MasterKey, Options, RedbStore, Sharing, Sources};
 
 use crate::failure::{Failure, Group, Result};
