@@ -13,7 +13,7 @@ use redb::{
     TableDefinition,
 };
 use tests::both::Both;
-use tests::processes::{Machine, Process};
+use tests::processes::{LOG_BYTES, Machine, Process};
 use tests::rng::Rng;
 use tests::sim_disk::{Faults, SimDisk};
 use treering_tree::{
@@ -36,7 +36,7 @@ const ROLE: &str = "TREERING_SHARING_ROLE";
 
 fn options(sharing: Sharing, seed: u64) -> Options {
     let options = Options::new(Sources::fixed(seed)).sharing(sharing).merge_after(MERGE_AFTER);
-    options.idle_checkpoint(None).cache_bytes(1 << 20)
+    options.idle_checkpoint(None).cache_bytes(1 << 20).log_bytes(LOG_BYTES)
 }
 
 fn open(path: &Path, sharing: Sharing, seed: u64) -> Result<Arc<RedbStore>, Error> {

@@ -9,6 +9,11 @@ use treering_tree::{BackendError, BackendFactory, StorageBackend};
 
 use super::sim_disk::SimDisk;
 
+/// Bytes of the log of a store on such a disk; shared stores do not use it.
+pub const LOG_BYTES: u64 = 4_096;
+/// Where redb's bytes begin: `docs/format.md`, section 3.
+const DATABASE_AT: u64 = 4_096 + LOG_BYTES;
+
 /// A disk and the locks on it.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -89,7 +94,7 @@ impl Process {
         life.dies_at = Some(life.calls + nth);
     }
 
-    /// Plants a bug: what is written at the beginning of the disk and stands there already is kept back, and the
+    /// Plants a bug: what is written where redb's bytes begin and stands there already is kept back, and the
     /// sync behind it.
     pub fn keep_back(&self) {
         self.life.lock().unwrap().keeps_back = true;
@@ -100,8 +105,8 @@ impl Process {
         let mut now = vec![0; data.len()];
         let mut life = self.life.lock().unwrap();
         life.kept_back = life.keeps_back
-            && offset == 0
-            && self.machine.disk.read(0, &mut now).is_ok()
+            && offset == DATABASE_AT
+            && self.machine.disk.read(offset, &mut now).is_ok()
             && now == data;
         life.kept_back
     }

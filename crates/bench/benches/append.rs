@@ -22,13 +22,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use treering_bench::log_first::LogFirst;
-use treering_bench::page_log::PageLog;
 use treering_bench::peers::{Item, Log, Peer, Sqlite};
 use treering_bench::{Sizes, compare, grow, options, store, written_bytes};
-use treering_tree::{
-    BackendFactory, Body, Durability, Expect, Kind, RedbStore, Session, Sources, Store,
-};
+use treering_tree::{Body, Durability, Expect, Kind, Session, Sources, Store};
 
 const GROUP: usize = 512;
 
@@ -135,27 +131,19 @@ fn engines(
         Engine::Peer { queue: Some(queue), thread: Some(thread) }
     };
     let path = |name: &str| folder.path().join(name);
-    let paged = |name: &str, durability| {
-        let path = path(name);
-        let log: Arc<BackendFactory> = Arc::new(move || Ok(Box::new(PageLog::open(&path))));
-        let options = options().durability(durability);
-        let store = RedbStore::with_backend(log, options).unwrap();
-        filled(Arc::new(store))
-    };
     let sqlite = |file: &str, unique| peer(Box::new(Sqlite::new(&path(file), unique)));
+    let grouped = Durability::Grouped(Duration::from_millis(10));
     let (logged, full, relaxed) = (Durability::Logged, Durability::TwoPhase, Durability::Relaxed);
     // Name, name of its files, how it is made.
-    let all: [(&str, &'static str, Make<'_>); 10] = [
+    let all: [(&str, &'static str, Make<'_>); 8] = [
         ("SQLite WAL FULL, UNIQUE(hash)", "a.sqlite", &|file| sqlite(file, true)),
         ("SQLite WAL FULL, no hash index", "b.sqlite", &|file| sqlite(file, false)),
         ("pre-zeroed log, fdatasync", "log", &|file| peer(Box::new(Log::zeroed(&path(file))))),
         ("JSON lines, fdatasync", "jsonl", &|file| peer(Box::new(Log::json_lines(&path(file))))),
         ("treering, logged (default)", "tree", &|file| tree(file, logged)),
+        ("treering, grouped by 10 ms", "lag", &|file| tree(file, grouped)),
         ("treering, two-phase", "two", &|file| tree(file, full)),
         ("treering, relaxed", "one", &|file| tree(file, relaxed)),
-        ("prototype: log of pages, two-phase", "pages-2", &|file| paged(file, full)),
-        ("prototype: log of pages, one-phase", "pages-1", &|file| paged(file, relaxed)),
-        ("prototype: log of appends", "first", &|file| peer(Box::new(LogFirst::new(&path(file))))),
     ];
     let wanted = all.iter().filter(|(name, ..)| wanted(name));
     wanted.map(|(name, file, make)| ((*name).to_owned(), *file, make(file))).collect()

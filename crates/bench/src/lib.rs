@@ -9,8 +9,6 @@
     reason = "a benchmark stops where it fails, and prints"
 )]
 
-pub mod log_first;
-pub mod page_log;
 pub mod peers;
 pub mod readers;
 pub mod sessions;

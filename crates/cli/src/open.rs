@@ -3,6 +3,7 @@
 use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use treering_tree::{Durability, Error, MasterKey, Options, RedbStore, Sharing, Sources};
 
@@ -13,6 +14,9 @@ const FOLDER: &str = "treering";
 const FILE: &str = "store.redb";
 /// The variable that holds the master key of an encrypted store.
 const KEY: &str = "TREERING_KEY";
+/// How often, and how long each time, a store that is locked is waited for.
+const LOCKED_TRIES: u32 = 5;
+const LOCKED_WAIT: Duration = Duration::from_millis(30);
 /// What one command keeps in memory of a store's pages and entries: it does not live long, and shares
 /// the machine with whoever called it. The system keeps the rest of the file.
 const PAGES_BYTES: usize = 48 << 20;
@@ -60,11 +64,20 @@ pub(crate) fn scratch(path: &Path, sources: &Sources) -> Result<RedbStore> {
 }
 
 /// Opens a store, or makes one: alone where nobody has it, which is faster, and else beside those who share it.
+/// Waits a moment for another command that is about to end, and for a child of this process that is about to
+/// become another program and holds what its parent had open until then.
 pub(crate) fn or_new(path: &Path, options: Options) -> Result<RedbStore> {
-    match RedbStore::open(path, options.clone()) {
-        Err(Error::Locked { .. }) => Ok(RedbStore::open(path, options.sharing(Sharing::Writers))?),
-        opened => Ok(opened?),
+    let shared = options.clone().sharing(Sharing::Writers);
+    for _ in 0..LOCKED_TRIES {
+        for options in [&options, &shared] {
+            match RedbStore::open(path, options.clone()) {
+                Err(Error::Locked { .. }) => {}
+                opened => return Ok(opened?),
+            }
+        }
+        std::thread::sleep(LOCKED_WAIT);
     }
+    Ok(RedbStore::open(path, shared)?)
 }
 
 /// How every store is opened: with the master key of a file, or else of the environment.
