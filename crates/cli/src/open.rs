@@ -67,17 +67,16 @@ pub(crate) fn scratch(path: &Path, sources: &Sources) -> Result<RedbStore> {
 /// Waits a moment for another command that is about to end, and for a child of this process that is about to
 /// become another program and holds what its parent had open until then.
 pub(crate) fn or_new(path: &Path, options: Options) -> Result<RedbStore> {
-    let shared = options.clone().sharing(Sharing::Writers);
     for _ in 0..LOCKED_TRIES {
-        for options in [&options, &shared] {
-            match RedbStore::open(path, options.clone()) {
+        for sharing in [Sharing::Exclusive, Sharing::Writers] {
+            match RedbStore::open(path, options.clone().sharing(sharing)) {
                 Err(Error::Locked { .. }) => {}
                 opened => return Ok(opened?),
             }
         }
         std::thread::sleep(LOCKED_WAIT);
     }
-    Ok(RedbStore::open(path, shared)?)
+    Ok(RedbStore::open(path, options.sharing(Sharing::Writers))?)
 }
 
 /// How every store is opened: with the master key of a file, or else of the environment.
