@@ -5,11 +5,13 @@
 //! All integers are little-endian. `text` is a `u16` length and that many bytes of UTF-8; `option`
 //! is one byte 0 or 1, then the value if 1; `list` is a `u16` count, then the values.
 
+#[cfg(feature = "redb")]
 mod frame;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "redb")]
 pub(crate) use self::frame::{
     FRAME_VERSION, frame, frame_envelope, frame_len, salvage, to_seal, unframe, unsealed,
 };

@@ -14,6 +14,8 @@ use treering_tree::{
 
 /// Stands in every body, and in no name.
 const CANARY: &str = "c4n4ry-in-a-body";
+/// Bytes of a frame before its envelope.
+const FRAME_HEAD_BYTES: usize = 14;
 
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<String>>);
@@ -148,11 +150,12 @@ async fn bodies_are_in_no_debug_no_error_and_no_event() {
     let head = operations(&heard, &shared).await;
     heard.hear(&store.scrub(100).await.unwrap());
     drop((store, shared));
-    // Damage in a body, and what is told of it.
+    // Damage in an entry, and what is told of it.
     let mut bytes = std::fs::read(&path).unwrap();
-    for at in 0..bytes.len() - CANARY.len() {
-        if bytes[at..].starts_with(CANARY.as_bytes()) {
-            bytes[at + CANARY.len() - 1] ^= 1;
+    // Every copy of its frame: a version, a flag, the first bytes of the id.
+    for at in 0..bytes.len() - FRAME_HEAD_BYTES {
+        if bytes[at] == 1 && bytes[at + 2..at + 10] == head.as_bytes()[..8] {
+            bytes[at + FRAME_HEAD_BYTES] ^= 1;
         }
     }
     std::fs::write(&path, &bytes).unwrap();

@@ -168,8 +168,9 @@ async fn a_rotated_store_opens_with_the_new_key_alone_and_holds_no_old_row() {
     let store = folder.open(options(1));
     fill(&store).await;
     let alice = replay(&store, "alice").await;
-    drop(store);
+    // While it is open: the blocks of the log are given back when it is closed.
     let before = std::fs::read(folder.store()).unwrap();
+    drop(store);
     RedbStore::rotate_key(folder.store(), &options(1), &*key(2), &mut |_, _| {}).unwrap();
 
     let refused = RedbStore::open(folder.store(), options(1)).unwrap_err();

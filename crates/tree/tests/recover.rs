@@ -249,3 +249,35 @@ async fn entries_come_back_where_all_that_leads_to_them_is_gone() {
     assert_eq!(report.sessions.len(), 1);
     assert!(report.guessed_tokens > 0 && report.sessions[0].recovered_branches > 0);
 }
+
+#[tokio::test]
+async fn what_only_the_log_of_a_killed_store_holds_comes_back_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, killed, into] = ["store", "killed", "into"].map(|name| folder.path().join(name));
+    let store = Arc::new(RedbStore::open(&path, options()).unwrap());
+    let session = Session::new(Arc::clone(&store) as Arc<dyn Store>, "one", Sources::fixed(2));
+    let said = |text: String| session.draft(Kind::User, Body::new("text", text)).tokens(3);
+    for n in 0..20 {
+        session.append(said(needle(n)), Expect::Any).await.unwrap();
+    }
+    let head = session.head().await.unwrap().unwrap();
+    session.fork_branch("side", head).await.unwrap();
+    session.append(said(needle(20)), Expect::Any).await.unwrap();
+    // What a killed process leaves: redb has saved nothing of all this.
+    std::fs::copy(&path, &killed).unwrap();
+    let report = recovered(&killed, &into);
+    assert_eq!((report.entries, report.lost, report.guessed_tokens), (21, 0, 0), "{report:?}");
+    let again = Arc::new(RedbStore::open(&into, options()).unwrap());
+    sound(&*again, &report).await;
+    let branches = |store: &Arc<RedbStore>| {
+        let store = Arc::clone(store);
+        async move { store.branches("one", None, 9).await.unwrap() }
+    };
+    assert_eq!(branches(&again).await, branches(&store).await);
+    let restored = Session::new(again as Arc<dyn Store>, "one", Sources::fixed(3));
+    let (old, new) = (session.context().await.unwrap(), restored.context().await.unwrap());
+    let ids = |context: &treering_tree::Context| -> Vec<Id> {
+        context.items.iter().map(|item| item.stored.entry.id()).collect()
+    };
+    assert_eq!(ids(&old), ids(&new));
+}
