@@ -11,6 +11,7 @@ macro_rules! locks_of {
         use std::sync::LockResult;
         pub(super) use std::sync::PoisonError;
         use std::time::Duration;
+        pub(super) use $library::sync::atomic::{AtomicU64, Ordering};
 
         pub(super) struct Mutex<T>($library::sync::Mutex<T>);
 
@@ -88,7 +89,7 @@ macro_rules! locks_of {
     };
 }
 
-/// Writers, a committer and what they do to one another, over `sync`, `queue` and `group` beside it.
+/// Writers, a committer and what they do to one another, over `sync`, `queue`, `group` and `sight` beside it.
 macro_rules! writers_and_a_committer {
     ($library:ident) => {
         use std::time::Duration;
@@ -98,11 +99,15 @@ macro_rules! writers_and_a_committer {
 
         use self::group::{Caller, Committer, serve};
         use self::queue::{Caps, Queue, Taken, Weight};
+        use self::sight::Sight;
         use self::sync::{Condvar, Mutex};
         use super::{Case, Plant};
 
         type Answer = Result<u32, ()>;
         const ONE: Weight = Weight { entries: 1, bytes: 1 };
+
+        /// A change, or none where somebody wants to read what was answered.
+        type Request = (Option<u32>, Arc<Slot>);
 
         /// What a caller waits on.
         struct Slot {
@@ -134,6 +139,7 @@ macro_rules! writers_and_a_committer {
         struct Disk {
             durable: Mutex<Vec<u32>>,
             visible: Mutex<Vec<u32>>,
+            sight: Sight,
         }
 
         struct Store {
@@ -147,12 +153,17 @@ macro_rules! writers_and_a_committer {
                 let durable = self.disk.durable.lock().unwrap().clone();
                 *self.disk.visible.lock().unwrap() = durable;
             }
+
+            fn show(&self) {
+                self.publish();
+                self.disk.sight.shows(0);
+            }
         }
 
         impl Committer<u32, Answer> for Store {
             type Failure = ();
 
-            fn commit(&mut self, changes: &[u32]) -> Result<Vec<Answer>, ()> {
+            fn commit(&mut self, changes: Vec<u32>) -> Result<Vec<Answer>, ()> {
                 self.groups += 1;
                 if self.case.plant == Plant::StaleRead {
                     // Readers are given the state before this one.
@@ -161,36 +172,61 @@ macro_rules! writers_and_a_committer {
                 let fails = self.case.failing_group == Some(self.groups);
                 // A group that fails may have become durable all the same.
                 if !fails || self.case.failure_is_durable {
-                    self.disk.durable.lock().unwrap().extend(changes);
+                    self.disk.durable.lock().unwrap().extend(&changes);
                 }
                 if fails {
                     return Err(());
                 }
-                if self.case.plant != Plant::StaleRead {
-                    self.publish();
+                if self.case.waits_to_show {
+                    self.disk.sight.answers();
+                } else {
+                    if self.case.plant != Plant::StaleRead {
+                        self.publish();
+                    }
+                    self.disk.sight.shows(1);
+                    self.disk.sight.answers();
                 }
-                Ok(changes.iter().map(|change| Ok(*change)).collect())
+                Ok(changes.into_iter().map(Ok).collect())
+            }
+
+            fn tidy(&mut self) {
+                // As when a round is full.
+                if self.case.waits_to_show && self.groups.is_multiple_of(2) {
+                    self.show();
+                }
             }
 
             fn recover(&mut self, (): ()) -> Box<dyn Fn() -> Answer> {
-                self.publish();
+                self.show();
                 Box::new(|| Err(()))
             }
         }
 
-        fn committer(queue: &Queue<(u32, Arc<Slot>)>, mut store: Store) {
+        fn committer(queue: &Queue<Request>, mut store: Store) {
             let caps = Caps { entries: store.case.batch, bytes: 100 };
             loop {
                 match queue.take(caps, None) {
                     Taken::Batch(batch) => {
-                        let (changes, callers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+                        let (mut changes, mut callers) = (Vec::new(), Vec::new());
+                        for (change, caller) in batch {
+                            if let Some(change) = change {
+                                changes.push(change);
+                                callers.push(caller);
+                            } else {
+                                store.show();
+                                caller.answer(Ok(0));
+                            }
+                        }
+                        if changes.is_empty() {
+                            continue;
+                        }
                         if store.case.plant == Plant::EarlyAnswer {
                             for (change, caller) in changes.iter().zip(callers) {
                                 caller.answer(Ok(*change));
                             }
-                            let _ = store.commit(&changes);
+                            let _ = store.commit(changes);
                         } else {
-                            serve(&mut store, queue, &changes, callers);
+                            serve(&mut store, queue, changes, callers);
                         }
                     }
                     Taken::Idle => panic!("nobody was patient"),
@@ -206,13 +242,27 @@ macro_rules! writers_and_a_committer {
             refused: Vec<u32>,
         }
 
-        fn writer(queue: &Queue<(u32, Arc<Slot>)>, disk: &Disk, number: u32, case: Case) -> Seen {
+        fn slot() -> Arc<Slot> {
+            Arc::new(Slot { answer: Mutex::new(None), given: Condvar::new() })
+        }
+
+        /// What anybody reads now; where not everything is shown, the committer is asked.
+        fn read(queue: &Queue<Request>, disk: &Disk, case: Case) -> Vec<u32> {
+            if case.plant != Plant::Unasked && !disk.sight.shows_all() {
+                let shown = slot();
+                if queue.put(ONE, (None, Arc::clone(&shown))).is_ok() {
+                    let _ = shown.wait();
+                }
+            }
+            disk.visible.lock().unwrap().clone()
+        }
+
+        fn writer(queue: &Queue<Request>, disk: &Disk, number: u32, case: Case) -> Seen {
             let mut seen = Seen::default();
             for nth in 0..case.appends {
                 let change = number * 100 + nth;
-                let slot = Slot { answer: Mutex::new(None), given: Condvar::new() };
-                let slot = Arc::new(slot);
-                if queue.put(ONE, (change, Arc::clone(&slot))).is_err() {
+                let slot = slot();
+                if queue.put(ONE, (Some(change), Arc::clone(&slot))).is_err() {
                     seen.refused.push(change);
                     continue;
                 }
@@ -221,7 +271,7 @@ macro_rules! writers_and_a_committer {
                 }
                 let answer = slot.wait();
                 let durable = disk.durable.lock().unwrap().contains(&change);
-                let visible = disk.visible.lock().unwrap().contains(&change);
+                let visible = read(queue, disk, case).contains(&change);
                 match answer {
                     Ok(done) => {
                         assert_eq!(done, change, "answered for another");
@@ -240,7 +290,7 @@ macro_rules! writers_and_a_committer {
         pub(super) fn run(case: Case) {
             let queue = Arc::new(Queue::new(Duration::from_millis(1)));
             let (durable, visible) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-            let disk = Arc::new(Disk { durable, visible });
+            let disk = Arc::new(Disk { durable, visible, sight: Sight::new() });
             let store = Store { disk: Arc::clone(&disk), case, groups: 0 };
             let committing = {
                 let queue = Arc::clone(&queue);
@@ -303,6 +353,8 @@ enum Plant {
     Nothing,
     EarlyAnswer,
     StaleRead,
+    /// A reader that does not ask for what it was not shown.
+    Unasked,
 }
 
 /// One case; its schedules are the checker's.
@@ -320,6 +372,8 @@ struct Case {
     leaves: Option<(u32, u32)>,
     /// Whether the queue closes while writers write.
     closes_early: bool,
+    /// Whether groups are answered before they are shown.
+    waits_to_show: bool,
     plant: Plant,
 }
 
@@ -333,6 +387,7 @@ impl Case {
             failure_is_durable: false,
             leaves: None,
             closes_early: false,
+            waits_to_show: false,
             plant: Plant::Nothing,
         }
     }
@@ -347,10 +402,12 @@ impl Case {
             Self { failing_group: Some(2), failure_is_durable: true, ..plain },
             Self { leaves: Some((0, 0)), ..plain },
             Self { closes_early: true, ..plain },
+            Self { waits_to_show: true, ..plain },
+            Self { waits_to_show: true, batch: 1, failing_group: Some(2), ..plain },
         ]
     }
 
     fn planted(self, plant: Plant) -> Self {
-        Self { plant, ..self }
+        Self { waits_to_show: plant == Plant::Unasked, plant, ..self }
     }
 }

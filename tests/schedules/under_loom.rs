@@ -5,6 +5,8 @@ mod group;
 #[allow(dead_code, reason = "what the writer alone asks")]
 #[path = "../../crates/tree/src/redb/queue.rs"]
 mod queue;
+#[path = "../../crates/tree/src/redb/sight.rs"]
+mod sight;
 
 mod sync {
     locks_of!(loom);
@@ -12,12 +14,15 @@ mod sync {
 
 writers_and_a_committer!(loom);
 
-/// Preemptions in one schedule at most; a thread that waits is not preempted.
+/// Preemptions in one schedule at most; a thread that waits is not preempted. Fewer where readers ask the committer,
+/// which makes schedules many times as many.
 const PREEMPTIONS: usize = 3;
+const PREEMPTIONS_WITH_READERS: usize = 2;
 
 fn every_schedule(case: Case) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(PREEMPTIONS);
+    let preemptions = if case.waits_to_show { PREEMPTIONS_WITH_READERS } else { PREEMPTIONS };
+    builder.preemption_bound = Some(preemptions);
     builder.check(move || run(case));
 }
 
@@ -30,7 +35,7 @@ fn two_writers_and_the_committer_in_every_schedule() {
 
 #[test]
 fn planted_bugs_are_found() {
-    for plant in [Plant::EarlyAnswer, Plant::StaleRead] {
+    for plant in [Plant::EarlyAnswer, Plant::StaleRead, Plant::Unasked] {
         let case = Case::of(2, 1).planted(plant);
         let found = std::panic::catch_unwind(|| every_schedule(case));
         assert!(found.is_err(), "{plant:?} was not found");

@@ -5,6 +5,8 @@ mod group;
 #[allow(dead_code, reason = "what the writer alone asks")]
 #[path = "../../crates/tree/src/redb/queue.rs"]
 mod queue;
+#[path = "../../crates/tree/src/redb/sight.rs"]
+mod sight;
 
 mod sync {
     locks_of!(shuttle);
@@ -28,7 +30,7 @@ fn four_writers_in_random_schedules() {
 
 #[test]
 fn planted_bugs_are_found() {
-    for plant in [Plant::EarlyAnswer, Plant::StaleRead] {
+    for plant in [Plant::EarlyAnswer, Plant::StaleRead, Plant::Unasked] {
         let case = Case::of(4, 3).planted(plant);
         let found = std::panic::catch_unwind(|| {
             shuttle::check_random(move || run(case), SCHEDULES);

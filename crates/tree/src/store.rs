@@ -33,7 +33,7 @@ pub const MAIN: &str = "main";
 /// * **Immutability.** An entry that was read once reads the same for ever, until it is erased; an
 ///   id that does not match its content is never returned.
 /// * **Snapshots.** Each read sees one state, at least as new as every commit that returned before
-///   the read began. Reads do not wait for writes.
+///   the read began. Reads do not wait for writes, but to see what was answered before.
 /// * **Cost.** `h` is the length of a path, `n` the number of entries in the store: `measure` and
 ///   `seek` are O(log n) per answer, `preview` is O(pins * log n), `tail` and `context` are O(kept),
 ///   `path` is O(log h + slice), `commit` is O(entries of the change * log n). Nothing is O(h) or O(n)

@@ -7,9 +7,8 @@ use super::index::{Index, Merging};
 use super::keyring::Keyring;
 use super::prepare::{Prepared, Work};
 use super::sessions::Sessions;
-use super::tables::{COUNTERS_BYTES, Counters, WriteTables};
+use super::tables::{COUNTERS_BYTES, Counters, Tails, WriteTables};
 use crate::error::{ErrorKind, Result};
-use crate::place::Number;
 use crate::store::{Committed, Stored};
 
 /// The writer's state during one transaction.
@@ -21,7 +20,7 @@ pub(super) struct Applier<'t, 'w> {
     pub(super) keyring: &'w Keyring,
     pub(super) merging: &'w mut Merging,
     pub(super) sessions: &'w mut Sessions,
-    /// What this group has appended so far.
+    /// What the present change has appended so far.
     pub(super) appended: Vec<Stored>,
     /// Whether bodies were erased.
     pub(super) erased: bool,
@@ -31,25 +30,22 @@ pub(super) struct Applier<'t, 'w> {
 
 /// What a group of changes came to.
 pub(super) struct Applied {
-    pub(super) answers: Vec<Result<Committed>>,
+    /// For each change, the entries that are new, too.
+    pub(super) answers: Vec<(Result<Committed>, Vec<Stored>)>,
     pub(super) counters: Counters,
-    /// The entries that are new.
-    pub(super) appended: Vec<Stored>,
     /// Whether bodies were erased.
     pub(super) erased: bool,
-    /// How far the merged index reaches, where this group completed a merge.
-    pub(super) indexed: Option<Number>,
     pub(super) wrote: bool,
     /// What to do again after a crash, where it fits in the log.
     pub(super) record: Option<Vec<u8>>,
 }
 
 impl Applier<'_, '_> {
-    /// Applies a group, each change for itself; writes the counters if anything changed.
+    /// Applies a group, each change for itself.
     pub(super) fn apply_all<'c>(
         mut self,
         changes: impl Iterator<Item = &'c Prepared>,
-    ) -> Result<Applied, Fault> {
+    ) -> Result<(Applied, Tails), Fault> {
         let mut answers = Vec::new();
         for change in changes {
             let answer = match change.work {
@@ -66,36 +62,30 @@ impl Applier<'_, '_> {
             {
                 answer?;
             } else {
-                answers.push(answer);
+                answers.push((answer, std::mem::take(&mut self.appended)));
             }
         }
         self.finish(answers)
     }
 
-    /// Writes what belongs to the whole group.
-    pub(super) fn finish(mut self, answers: Vec<Result<Committed>>) -> Result<Applied, Fault> {
-        let mut indexed = None;
+    /// Ends the group: does what is its own, and not of all that share the transaction.
+    pub(super) fn finish(
+        mut self,
+        answers: Vec<(Result<Committed>, Vec<Stored>)>,
+    ) -> Result<(Applied, Tails), Fault> {
         if self.wrote {
-            self.tables.entries.settle()?;
-            let entries = self.counters.entries;
-            let appended = self.appended.len();
-            indexed = self.index.merge_slice(self.merging, &mut self.tables, entries, appended)?;
-            self.counters.indexed = indexed.unwrap_or(self.counters.indexed);
-            self.sessions.flush(&mut self.tables)?;
+            self.sessions.note(&mut self.tables)?;
             if self.tables.redo.fits(COUNTERS_BYTES) {
                 self.counters.logged += 1;
             } else {
-                if self.tables.redo.is_wanted() {
-                    // redb saves what many groups brought it.
-                    self.tables.entries.repack()?;
-                }
                 self.counters.pass_log();
             }
-            self.tables.put_counters(&self.counters)?;
+            self.tables.note_counters(&self.counters)?;
         }
-        let Self { tables, counters, appended, erased, wrote, .. } = self;
-        let record = tables.redo.into_record();
-        Ok(Applied { answers, counters, appended, erased, indexed, wrote, record })
+        let Self { tables, counters, erased, wrote, .. } = self;
+        let (redo, tails) = tables.leave();
+        let record = redo.into_record();
+        Ok((Applied { answers, counters, erased, wrote, record }, tails))
     }
 
     /// Applies `change`, or refuses it with nothing written.

@@ -67,9 +67,9 @@ fn weight(entries: &[Stored]) -> u64 {
 
 /// Hashes numbers, which nobody from outside chooses: much cheaper than what guards against that.
 #[derive(Clone, Default)]
-struct Spread;
+pub(super) struct Spread;
 
-struct Spreader(u64);
+pub(super) struct Spreader(u64);
 
 impl BuildHasher for Spread {
     type Hasher = Spreader;

@@ -73,7 +73,6 @@ impl Applier<'_, '_> {
         for (number, entry) in &bodies {
             self.replace(*number, &encode::frame(&entry.without_body(), None))?;
         }
-        self.appended.retain(|stored| !bodies.contains_key(&stored.place.number));
         self.erased = true;
         Ok(committed)
     }
@@ -90,8 +89,6 @@ impl Applier<'_, '_> {
             self.keyring.forget(&mut self.tables, &mut row)?;
             self.sessions.put(row);
         }
-        let number = self.sessions.named(&self.tables, session)?.map(|row| row.number);
-        self.appended.retain(|stored| Some(stored.place.session) != number);
         self.erased = true;
         Ok(committed)
     }

@@ -16,8 +16,12 @@ pub(super) trait Committer<C, A> {
     /// Why a whole group failed.
     type Failure;
 
-    /// Makes a group durable and readable; one answer for each change, in order.
-    fn commit(&mut self, changes: &[C]) -> Result<Vec<A>, Self::Failure>;
+    /// Makes a group durable, and sees to it that whoever is answered can read it; one answer for each change, in
+    /// order.
+    fn commit(&mut self, changes: Vec<C>) -> Result<Vec<A>, Self::Failure>;
+
+    /// Does what no caller waits for.
+    fn tidy(&mut self);
 
     /// Brings the store back after a failure, as far as that goes; answers what each caller hears.
     fn recover(&mut self, failure: Self::Failure) -> Box<dyn Fn() -> A>;
@@ -27,7 +31,7 @@ pub(super) trait Committer<C, A> {
 pub(super) fn serve<T, C, A>(
     committer: &mut impl Committer<C, A>,
     queue: &Queue<T>,
-    changes: &[C],
+    changes: Vec<C>,
     callers: Vec<impl Caller<A>>,
 ) {
     let answers = match committer.commit(changes) {
@@ -41,4 +45,5 @@ pub(super) fn serve<T, C, A>(
     for (caller, answer) in callers.into_iter().zip(answers) {
         caller.answer(answer);
     }
+    committer.tidy();
 }

@@ -20,7 +20,7 @@ use crate::place::{Number, Place};
 pub(super) const GENERATION_ENTRIES: usize = 16_384;
 /// The part of a generation that is merged in one commit: bounds what an append may wait for the merge.
 const SLICES: usize = 16;
-/// Keys merged for each entry that the same commit appends, so that a merge ends before the next
+/// Keys merged for each entry appended since the last slice, so that a merge ends before the next
 /// generation is full.
 const KEYS_PER_ENTRY: usize = 4;
 
@@ -150,6 +150,8 @@ pub(super) struct Merging {
     /// Entries that gather before a generation is merged.
     after: usize,
     gathered: usize,
+    /// Entries since the last slice.
+    since_slice: usize,
     merge: Option<Merge>,
 }
 
@@ -163,7 +165,7 @@ impl Index {
         let view = View { generations: vec![Arc::default()], first: indexed };
         let index = Self { view: RwLock::new(view.clone()), known: Mutex::new(indexed) };
         let gathered = index.gather(&view, tables, indexed)?;
-        Ok((index, Merging { after, gathered, merge: None }))
+        Ok((index, Merging { after, gathered, since_slice: 0, merge: None }))
     }
 
     /// Reads keys of entries that are not known yet, which is nothing but at opening and after other processes
@@ -248,17 +250,18 @@ impl Index {
         }
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = place.number + 1;
         merging.gathered += 1;
+        merging.since_slice += 1;
     }
 
-    /// Merges a slice inside a commit that makes the store hold `entries`, of which `appended` are new;
-    /// answers how far the index reaches once that is known.
+    /// Merges a slice inside a commit that makes the store hold `entries`; answers how far the index reaches
+    /// once that is known.
     pub(super) fn merge_slice(
         &self,
         merging: &mut Merging,
         tables: &mut WriteTables<'_>,
         entries: Number,
-        appended: usize,
     ) -> Result<Option<Number>, Fault> {
+        let appended = std::mem::take(&mut merging.since_slice);
         if merging.merge.is_none() && merging.gathered >= merging.after {
             merging.merge = self.freeze(entries);
             merging.gathered = 0;

@@ -91,7 +91,8 @@ impl Log {
             self.backend.write(end, &zeros)?;
         }
         self.backend.write(self.at, record)?;
-        self.pass(HEAD_BYTES + len);
+        record.truncate(HEAD_BYTES + len);
+        self.pass(record.len());
         Ok(())
     }
 

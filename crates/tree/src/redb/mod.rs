@@ -1,15 +1,17 @@
 //! A store in one redb file, or in memory.
 //!
 //! One writer thread ([`writer`]) groups concurrent changes into one transaction; readers
-//! ([`snapshot`], [`walk`]) take snapshots and never wait for it. [`tables`] alone names tables, [`index`] keeps
+//! ([`snapshot`], [`walk`]) take snapshots. [`tables`] alone names tables, [`index`] keeps
 //! the short-hash index. [`prepare`] makes a change ready on its caller's thread, [`plan`] decides it
 //! against an [`overlay`], [`mod@write`] writes it, for each of a group in [`apply`]. [`check`] is `verify`,
 //! [`mod@file`] opens and creates, [`open`] is what is then open.
 
 mod ahead;
+mod answer;
 mod apply;
 mod cache;
 mod check;
+mod commit;
 mod erase;
 mod fault;
 mod file;
@@ -32,12 +34,14 @@ mod redo;
 mod restore;
 mod rewrite;
 mod roll;
+mod round;
 mod salvage;
 mod scrub;
 mod sessions;
 mod sharing;
 mod shelter;
 pub(crate) mod shrink;
+mod sight;
 mod snapshot;
 mod switch;
 mod sync;
@@ -65,6 +69,7 @@ use self::prepare::Prepared;
 use self::queue::{Queue, Weight};
 pub use self::recover::{RecoverReport, RecoveredSession};
 pub use self::rewrite::RewriteReport;
+use self::round::Unread;
 pub use self::scrub::ScrubReport;
 use self::sessions::Sessions;
 pub use self::sharing::Sharing;
@@ -143,6 +148,9 @@ impl RedbStore {
             counters,
             merging,
             log,
+            round: None,
+            unread: Unread::default(),
+            tails: None,
             unsynced: None,
             sessions: Sessions::default(),
             dirty: false,
@@ -207,7 +215,7 @@ impl RedbStore {
         let (answer, answered) = oneshot::channel();
         let request = Request::Commit { change, answer, permit };
         self.put(weight, request)?;
-        answered.await.map_err(|_| gone())?
+        answered.await.map_err(|_| gone())?.taken()
     }
 
     fn put(&self, weight: Weight, request: Request) -> Result<()> {

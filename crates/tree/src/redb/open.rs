@@ -2,8 +2,8 @@
 //! shares with the writer.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 
 use super::cache::Caches;
 use super::fault::{self, guarded};
@@ -11,16 +11,16 @@ use super::index::{Index, Merging};
 use super::keyring::Keyring;
 use super::log::Log;
 use super::options::Options;
-use super::queue::Queue;
+use super::queue::{Queue, Weight};
 use super::redo;
 use super::sharing::Sharing;
+use super::sight::Sight;
 use super::snapshot::Snapshot;
 use super::switch::Switch;
 use super::tables::{self, Counters, Identity, ReadTables, WriteTables};
 use super::writer::Request;
 use super::{file, gone};
 use crate::error::{Error, Result};
-use crate::store::Stored;
 
 /// An opened database and what belongs to it.
 pub(super) struct Open {
@@ -31,8 +31,8 @@ pub(super) struct Open {
     pub(super) keyring: Arc<Keyring>,
     /// Replaced when bodies are erased: an older snapshot keeps what it reads in the older ones.
     caches: RwLock<Arc<Caches>>,
-    /// Counts commits; a snapshot taken under the present count is still the newest state.
-    version: AtomicU64,
+    pub(super) sight: Sight,
+    /// The newest snapshot, and what was seen when it was taken.
     latest: RwLock<Option<(u64, Arc<Snapshot>)>>,
     /// Whether redb has met damage: reads go on, writes do not.
     damaged: AtomicBool,
@@ -87,7 +87,6 @@ impl Open {
             }
         };
         let caches = RwLock::new(Arc::new(Caches::new(options.kept)));
-        let (version, latest) = (AtomicU64::new(0), RwLock::new(None));
         let damaged = AtomicBool::new(false);
         let open = Self {
             database: Some(opened.database),
@@ -95,8 +94,8 @@ impl Open {
             identity,
             keyring: Arc::new(keyring),
             caches,
-            version,
-            latest,
+            sight: Sight::new(),
+            latest: RwLock::new(None),
             damaged,
             switch,
             sharing: options.sharing,
@@ -121,16 +120,16 @@ impl Open {
             // One that is kept would hold pages against all others, and nobody tells when it is old.
             return Ok(Arc::new(Snapshot::take_shared(self)?));
         }
-        let version = self.version.load(Ordering::Acquire);
+        let seen = self.sight.seen();
         if let Some((taken, snapshot)) =
             &*self.latest.read().unwrap_or_else(PoisonError::into_inner)
-            && *taken == version
+            && *taken == seen
         {
             return Ok(Arc::clone(snapshot));
         }
         let snapshot = Arc::new(Snapshot::take(self, self.caches())?);
         let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
-        *latest = Some((version, Arc::clone(&snapshot)));
+        *latest = Some((seen, Arc::clone(&snapshot)));
         Ok(snapshot)
     }
 
@@ -168,18 +167,25 @@ impl Open {
         self.looked_through.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Called after each commit, before anybody is told of it.
-    pub(super) fn committed(&self, appended: Vec<Stored>, erased: bool) {
+    /// Called when a group is committed and readable, before anybody is told of it.
+    pub(super) fn committed(&self, erased: bool) {
         if erased {
             self.empty_caches();
         }
-        let caches = self.caches();
-        for stored in appended {
-            caches.keep(stored);
-        }
-        self.version.fetch_add(1, Ordering::Release);
+        self.shows(1);
+        self.sight.answers();
+    }
+
+    /// Called when all that was answered is there for readers, and so many groups more.
+    pub(super) fn shows(&self, more: u64) {
+        self.sight.shows(more);
         // Lets go of the pages that the older state holds.
         *self.latest.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether anybody has read since there was something new.
+    pub(super) fn is_read(&self) -> bool {
+        self.latest.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
 
@@ -200,7 +206,6 @@ fn caught_up(opened: &file::Opened, mut counters: Counters) -> Result<Log, fault
         redo::redo(&missed, &mut tables, &mut counters)?;
     }
     counters.pass_log();
-    tables.entries.settle()?;
     tables.put_counters(&counters)?;
     drop(tables);
     txn.commit()?;
@@ -290,8 +295,23 @@ impl Shared {
         }
     }
 
-    /// What can be read: also while nothing can be written.
+    /// What can be read, also while nothing can be written. Waits for the writer where somebody was answered whose
+    /// group nobody sees yet: for the group under way, at most.
     pub(super) fn readable(&self) -> Result<Arc<Open>> {
+        let open = self.reads()?;
+        if open.sight.shows_all() {
+            return Ok(open);
+        }
+        // The writer could not open it anew while it is held here.
+        drop(open);
+        let (answer, answered) = mpsc::sync_channel(1);
+        let weight = Weight { entries: 0, bytes: 0 };
+        self.queue.put(weight, Request::Publish(answer)).map_err(|_| gone())?;
+        let _ = answered.recv();
+        self.reads()
+    }
+
+    fn reads(&self) -> Result<Arc<Open>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         if let State::Degraded { reads: Some(open), .. } = &*state {
             return Ok(Arc::clone(open));

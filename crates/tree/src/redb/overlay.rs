@@ -46,6 +46,9 @@ impl Places for Overlay<'_, '_> {
         if let Some(new) = self.new.borrow().get(&number) {
             return Ok(Arc::clone(&new.place));
         }
+        if let Some(place) = self.sessions.leaf(number) {
+            return Ok(Arc::clone(place));
+        }
         if let Some(place) = self.caches.place(number) {
             return Ok(place);
         }
@@ -155,7 +158,7 @@ impl Overlay<'_, '_> {
         }
         let id = draft.id_under(above.map(|place| place.id));
         let has_no_child = |place: &Arc<Place>| {
-            place.number >= self.entries || self.sessions.is_leaf(place.number)
+            place.number >= self.entries || self.sessions.leaf(place.number).is_some()
         };
         if above.is_some_and(has_no_child) { self.find_new(&id) } else { self.find(&id) }
     }

@@ -45,9 +45,11 @@ pub(super) struct Redo {
 }
 
 impl Redo {
-    /// A record of at most so many bytes, its head included.
-    pub(super) fn within(room: usize) -> Self {
-        Self { record: (room > HEAD_BYTES).then(|| vec![0; HEAD_BYTES]), room }
+    /// A record of at most so many bytes, its head included, in that buffer.
+    pub(super) fn within(room: usize, mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.resize(HEAD_BYTES, 0);
+        Self { record: (room > HEAD_BYTES).then_some(buffer), room }
     }
 
     /// Notes what becomes of a row. Once a record does not fit there is none.
@@ -170,7 +172,7 @@ mod tests {
             .enumerate()
             .map(|(nth, does)| (does, vec![1; nth], vec![2; 300 - 37 * nth]))
             .collect();
-        let mut redo = Redo::within(1 << 20);
+        let mut redo = Redo::within(1 << 20, Vec::new());
         for (does, key, value) in &noted {
             redo.note(*does, key, value);
         }
@@ -196,7 +198,7 @@ mod tests {
         for (room, fits) in
             [(HEAD_BYTES + noted, true), (HEAD_BYTES + noted - 1, false), (0, false)]
         {
-            let mut redo = Redo::within(room);
+            let mut redo = Redo::within(room, vec![1; 9]);
             redo.note(Does::AppendsEntry, &[0; 8], &[0; 100]);
             assert_eq!(redo.fits(0), fits);
             assert!(!redo.fits(1));

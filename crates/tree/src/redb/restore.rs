@@ -12,11 +12,12 @@ use super::index::Merging;
 use super::open::Resumed;
 use super::overlay::{New, Overlay};
 use super::prepare::Prepared;
+use super::round::{Beside, Ends, Round};
 use super::salvage::Salvage;
 use super::sessions::Sessions;
 use super::shrink;
 use super::tables::{Counters, SessionRow, WriteTables};
-use super::{Open, Options, Sharing};
+use super::{Durability, Open, Options, Sharing};
 use crate::counted::Counted;
 use crate::derive::{self, Facts};
 use crate::entry::{Content, Entry, Kind};
@@ -215,31 +216,31 @@ impl Restorer {
         let (open, merging) = (&self.open, &mut self.merging);
         let (caches, mut sessions) = (open.caches(), Sessions::default());
         let applied = guarded(|| {
-            let mut txn = open.database()?.begin_write()?;
-            txn.set_two_phase_commit(true);
-            txn.set_quick_repair(is_last);
-            let mut applier = Applier {
-                tables: WriteTables::open(&txn)?,
-                counters,
-                index: &open.index,
-                caches: &caches,
-                keyring: &open.keyring,
-                merging,
-                sessions: &mut sessions,
-                appended: Vec::new(),
-                erased: false,
-                wrote: false,
-            };
-            work(&mut applier)?;
-            let applied = applier.finish(Vec::new())?;
-            txn.commit()?;
+            let mut round = Round::begin(open, None)?;
+            let mut applied = round.with(|tables| {
+                let mut applier = Applier {
+                    tables,
+                    counters,
+                    index: &open.index,
+                    caches: &caches,
+                    keyring: &open.keyring,
+                    merging,
+                    sessions: &mut sessions,
+                    appended: Vec::new(),
+                    erased: false,
+                    wrote: false,
+                };
+                work(&mut applier)?;
+                applier.finish(Vec::new())
+            })?;
+            let ends = if is_last { Ends::Saved } else { Ends::As(Durability::TwoPhase) };
+            let (counters, sessions) = (&mut applied.counters, &mut sessions);
+            let beside = Beside { index: &open.index, merging, counters, sessions };
+            round.end(beside, ends)?;
             Ok(applied)
         })?;
         self.counters = applied.counters;
-        self.open.committed(applied.appended, false);
-        if applied.indexed.is_some() {
-            self.open.index.merged(&mut self.merging);
-        }
+        self.open.committed(false);
         Ok(())
     }
 }

@@ -71,6 +71,12 @@ impl Tail {
         self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
     }
 
+    /// Its memory is used again.
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
     /// Bytes of a chunk of these rows.
     fn chunk_bytes(&self, rows: &Range<usize>) -> usize {
         4 + 4 * rows.len() + self.start(rows.end).saturating_sub(self.start(rows.start))
@@ -186,13 +192,14 @@ impl Roll<Table<'_, u64, Bytes>> {
 
     /// Brings everything to the table, in chunks that fill their pages.
     pub(super) fn settle(&mut self) -> Result<(), Fault> {
-        let tail = std::mem::take(&mut self.tail);
+        let tail = &self.tail;
         let mut start = 0;
         for end in tail.cuts() {
             let rows: Vec<&[u8]> = (start..end).filter_map(|nth| tail.get(nth)).collect();
             self.table.insert(tail.first + start as u64, chunk_of(&rows).as_slice())?;
             start = end;
         }
+        self.tail.clear();
         Ok(())
     }
 

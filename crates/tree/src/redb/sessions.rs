@@ -1,13 +1,17 @@
-//! The rows of the sessions that the writer is busy with, kept between groups and written once in each.
+//! The rows of the sessions that the writer is busy with, and where they end, kept between groups. A row is
+//! noted in the record of each group that changes it, and written once for all groups that share a transaction.
 //! Nobody else writes them, so that what is here is what the table says, or will say at the next commit.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
+use super::cache::Spread;
 use super::fault::Fault;
 use super::tables::{SessionRow, WriteTables};
+use crate::error::Result;
 use crate::place::{Number, Place};
 
-/// Sessions kept; more than these, and the next group starts from the table again.
+/// Sessions kept; more than these, and the next round starts from the table again.
 const SESSIONS: usize = 4_096;
 /// Leaves kept; more than these, and they are gathered anew.
 const LEAVES: usize = 65_536;
@@ -15,10 +19,13 @@ const LEAVES: usize = 65_536;
 /// Rows by session name.
 #[derive(Default)]
 pub(super) struct Sessions {
-    rows: BTreeMap<String, SessionRow>,
-    /// Names of the rows that the table does not have yet.
-    changed: Vec<String>,
-    leaves: HashSet<Number>,
+    numbers: HashMap<String, u64>,
+    rows: HashMap<u64, SessionRow, Spread>,
+    /// Those that the present group changed.
+    changed: BTreeSet<u64>,
+    /// Those that the table does not have yet.
+    unwritten: BTreeSet<u64>,
+    leaves: HashMap<Number, Arc<Place>, Spread>,
 }
 
 impl Sessions {
@@ -28,50 +35,65 @@ impl Sessions {
         tables: &WriteTables<'_>,
         name: &str,
     ) -> Result<Option<SessionRow>, Fault> {
-        if let Some(row) = self.rows.get(name) {
+        if let Some(row) = self.numbers.get(name).and_then(|number| self.rows.get(number)) {
             return Ok(Some(row.clone()));
         }
         let row = tables.session_named(name)?;
         if let Some(row) = &row {
-            self.rows.insert(name.to_owned(), row.clone());
+            self.keep(row.clone());
         }
         Ok(row)
     }
 
-    /// Replaces a row; it reaches the table at the end of the group.
+    /// Replaces a row.
     pub(super) fn put(&mut self, row: SessionRow) {
-        self.changed.push(row.name.clone());
-        self.rows.insert(row.name.clone(), row);
+        self.changed.insert(row.number);
+        self.keep(row);
+    }
+
+    fn keep(&mut self, row: SessionRow) {
+        if !self.rows.contains_key(&row.number) {
+            self.numbers.insert(row.name.clone(), row.number);
+        }
+        self.rows.insert(row.number, row);
     }
 
     /// Notes an entry that is written.
-    pub(super) fn grow(&mut self, place: &Place) {
+    pub(super) fn grow(&mut self, place: &Arc<Place>) {
         if self.leaves.len() >= LEAVES {
             self.leaves.clear();
         }
         if let Some(parent) = place.parent {
             self.leaves.remove(&parent);
         }
-        self.leaves.insert(place.number);
+        self.leaves.insert(place.number, Arc::clone(place));
     }
 
-    /// Whether an entry is known to have no child: then there is no looking for one among all entries, which
-    /// costs more than all else about an append.
-    pub(super) fn is_leaf(&self, number: Number) -> bool {
-        self.leaves.contains(&number)
+    /// The place of an entry that is known to have no child. Then there is no looking for one among all entries,
+    /// which costs more than all else about an append.
+    pub(super) fn leaf(&self, number: Number) -> Option<&Arc<Place>> {
+        self.leaves.get(&number)
     }
 
-    /// Writes what changed.
+    /// Notes what the group changed: called at its end.
+    pub(super) fn note(&mut self, tables: &mut WriteTables<'_>) -> Result<()> {
+        for row in self.changed.iter().filter_map(|number| self.rows.get(number)) {
+            tables.note_session(row)?;
+        }
+        self.unwritten.append(&mut self.changed);
+        Ok(())
+    }
+
+    /// Writes what changed: called before each commit.
     pub(super) fn flush(&mut self, tables: &mut WriteTables<'_>) -> Result<(), Fault> {
-        self.changed.sort_unstable();
-        self.changed.dedup();
-        for name in self.changed.drain(..) {
-            if let Some(row) = self.rows.get(&name) {
+        for number in std::mem::take(&mut self.unwritten) {
+            if let Some(row) = self.rows.get(&number) {
                 tables.put_session(row)?;
             }
         }
         if self.rows.len() > SESSIONS {
             self.rows.clear();
+            self.numbers.clear();
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Reads: one consistent state per call, never waiting for the writer. Every entry that leaves here
+//! Reads: one consistent state per call. Every entry that leaves here
 //! was hashed since it was read. What goes along a path is in [`walk`](super::walk).
 
 use std::sync::Arc;

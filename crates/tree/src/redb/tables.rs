@@ -254,16 +254,32 @@ pub(super) type WriteTables<'t> =
 pub(super) type ReadTables =
     Tables<ReadOnlyTable<Bytes, Bytes>, ReadOnlyTable<u64, Bytes>, ReadOnlyTable<Bytes, u64>>;
 
+/// What gathers for the tables of rows that are numbered.
+#[derive(Debug, Default)]
+pub(super) struct Tails {
+    entries: Tail,
+    places: Tail,
+    journal: Tail,
+}
+
+impl Tails {
+    /// Those of the newest state.
+    fn stored(state: &impl ReadableTable<Bytes, Bytes>) -> Result<Self, Fault> {
+        let State { places, journal, .. } = read_state(state)?.unwrap_or_default();
+        Ok(Self { entries: Tail::default(), places, journal })
+    }
+}
+
 macro_rules! open_all {
-    ($txn:expr) => {{
+    ($txn:expr, $tails:expr) => {{
         let state = $txn.open_table(STATE)?;
-        let State { places, journal, .. } = read_state(&state)?.unwrap_or_default();
+        let Tails { entries, places, journal } = $tails(&state)?;
         Tables {
             meta: $txn.open_table(META)?,
             state,
             ids: $txn.open_table(IDS)?,
             aliases: $txn.open_table(ALIASES)?,
-            entries: roll($txn.open_table(ENTRIES)?, Tail::default(), LONG_BYTES),
+            entries: roll($txn.open_table(ENTRIES)?, entries, LONG_BYTES),
             places: roll($txn.open_table(PLACES)?, places, SHORT_BYTES),
             journal: roll($txn.open_table(JOURNAL)?, journal, SHORT_BYTES),
             names: $txn.open_table(NAMES)?,
@@ -297,12 +313,18 @@ fn read_state(table: &impl ReadableTable<Bytes, Bytes>) -> Result<Option<State>,
 
 impl<'t> WriteTables<'t> {
     pub(super) fn open(txn: &'t WriteTransaction) -> Result<Self, Fault> {
-        Ok(open_all!(txn))
+        Ok(open_all!(txn, Tails::stored))
     }
 
-    /// The same, noting what is written, as far as that fits in so many bytes.
-    pub(super) fn recording(txn: &'t WriteTransaction, room: usize) -> Result<Self, Fault> {
-        Ok(Self { redo: Redo::within(room), ..Self::open(txn)? })
+    /// Goes on in a transaction, with what gathered there so far.
+    pub(super) fn resume(txn: &'t WriteTransaction, tails: Tails) -> Result<Self, Fault> {
+        Ok(open_all!(txn, |_: &_| Ok::<_, Fault>(tails)))
+    }
+
+    /// Leaves a transaction that goes on: what was noted, and what gathered.
+    pub(super) fn leave(self) -> (Redo, Tails) {
+        let (entries, places, journal) = (self.entries.tail, self.places.tail, self.journal.tail);
+        (self.redo, Tails { entries, places, journal })
     }
 
     pub(super) fn append_entry(&mut self, number: Number, frame: &[u8]) -> Result<(), Fault> {
@@ -374,10 +396,16 @@ impl<'t> WriteTables<'t> {
         self.put_meta(SCRUB_KEY, &encode::pack(scrubbed)?)
     }
 
-    /// Puts the counters, and with them what was appended to the rolls.
-    pub(super) fn put_counters(&mut self, counters: &Counters) -> Result<(), Fault> {
-        let (places, journal) = (self.places.tail.clone(), self.journal.tail.clone());
+    /// Notes what the counters come to.
+    pub(super) fn note_counters(&mut self, counters: &Counters) -> Result<()> {
         self.redo.note(Does::Counts, &[], &encode::pack(counters)?);
+        Ok(())
+    }
+
+    /// Puts the counters, and with them what was appended to the rolls: the last thing before a commit.
+    pub(super) fn put_counters(&mut self, counters: &Counters) -> Result<(), Fault> {
+        self.entries.settle()?;
+        let (places, journal) = (self.places.tail.clone(), self.journal.tail.clone());
         let state = State { counters: counters.clone(), places, journal };
         self.state.insert(COUNTERS_KEY, encode::pack(&state)?.as_slice())?;
         Ok(())
@@ -398,14 +426,23 @@ impl<'t> WriteTables<'t> {
         self.remove_state(&head_key(session, branch))
     }
 
+    /// Notes what becomes of a session's row, which [`Tables::put_session`] writes later.
+    pub(super) fn note_session(&mut self, row: &SessionRow) -> Result<()> {
+        if self.redo.is_wanted() {
+            self.redo.note(Does::PutsState, &session_key(row.number), &encode::pack(row)?);
+        }
+        Ok(())
+    }
+
     pub(super) fn put_session(&mut self, row: &SessionRow) -> Result<(), Fault> {
-        self.put_state(&session_key(row.number), &encode::pack(row)?)
+        self.state.insert(session_key(row.number).as_slice(), encode::pack(row)?.as_slice())?;
+        Ok(())
     }
 }
 
 impl ReadTables {
     pub(super) fn open(txn: &ReadTransaction) -> Result<Self, Fault> {
-        Ok(open_all!(txn))
+        Ok(open_all!(txn, Tails::stored))
     }
 }
 

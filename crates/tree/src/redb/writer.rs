@@ -2,12 +2,13 @@
 //! only then answers each caller. After a failure of the storage nobody is told "done": the handle is
 //! closed, the store opened anew, and writes go on only once an empty commit has gone through.
 
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::apply::Applier;
+use super::answer::Answer;
 use super::fault::{guarded, is_damage};
 use super::group::{self, Caller, Committer};
 use super::index::Merging;
@@ -15,16 +16,14 @@ use super::log::Log;
 use super::open::Resumed;
 use super::prepare::Prepared;
 use super::queue::{Caps, Taken};
+use super::round::{PATIENCE, Round, Unread};
 use super::sessions::Sessions;
-use super::tables::{Counters, Scrubbed, WriteTables};
-use super::{Durability, Open, Shared, State, file};
+use super::tables::{Counters, Scrubbed, Tails, WriteTables};
+use super::{Open, Shared, State, file};
 use crate::error::{Error, Result};
-use crate::store::Committed;
 
 /// What one commit takes at most.
-const CAPS: Caps = Caps { entries: 512, bytes: 4 << 20 };
-/// More than this is not written twice: redb saves it at once.
-const RECORD_BYTES: usize = 1 << 20;
+pub(super) const CAPS: Caps = Caps { entries: 512, bytes: 4 << 20 };
 /// The part of the log that must be used before a pause is worth a checkpoint.
 const PAUSE_PART: u64 = 4;
 /// How often, and how long each time, the writer waits for readers to let go of a failed handle.
@@ -36,10 +35,12 @@ pub(super) enum Request {
     /// Apply a change.
     Commit {
         change: Box<Prepared>,
-        answer: oneshot::Sender<Result<Committed>>,
+        answer: oneshot::Sender<Answer>,
         /// Holds the caller's place in the bounded queue.
         permit: OwnedSemaphorePermit,
     },
+    /// Make what was answered readable. Told however that went: the state says how.
+    Publish(SyncSender<()>),
     /// Make the store quick to reopen.
     Checkpoint(oneshot::Sender<Result<()>>),
     /// Note how far the scrub has come.
@@ -53,6 +54,11 @@ pub(super) struct Writer {
     pub(super) merging: Merging,
     pub(super) sessions: Sessions,
     pub(super) log: Log,
+    /// What was answered and is not readable.
+    pub(super) round: Option<Round>,
+    pub(super) unread: Unread,
+    /// What the last round left gathering.
+    pub(super) tails: Option<Tails>,
     /// When the oldest record was written that is not synced.
     pub(super) unsynced: Option<Instant>,
     /// Whether anything was committed since the last checkpoint.
@@ -71,8 +77,13 @@ impl Writer {
                 continue;
             }
             let pause = if self.wants_checkpoint() { idle } else { None };
-            match self.shared.queue.take(CAPS, lag.or(pause)) {
+            let patience = match (self.round.is_some(), lag) {
+                (true, lag) => Some(lag.map_or(PATIENCE, |lag| lag.min(PATIENCE))),
+                (false, lag) => lag.or(pause),
+            };
+            match self.shared.queue.take(CAPS, patience) {
                 Taken::Batch(requests) => self.serve(requests),
+                Taken::Idle if self.round.is_some() => self.publish_or_reopen(),
                 Taken::Idle if lag.is_some() => {}
                 Taken::Idle => self.checkpoint_or_reopen(),
                 Taken::Closed => break,
@@ -90,22 +101,32 @@ impl Writer {
     fn serve(&mut self, requests: Vec<Request>) {
         let (mut changes, mut callers) = (Vec::new(), Vec::new());
         let (mut checkpoints, mut scrubs) = (Vec::new(), Vec::new());
+        let mut readers = Vec::new();
         for request in requests {
             match request {
                 Request::Commit { change, answer, permit } => {
                     changes.push(change);
                     callers.push((answer, permit));
                 }
+                Request::Publish(answer) => readers.push(answer),
                 Request::Checkpoint(answer) => checkpoints.push(answer),
                 Request::Scrubbed(scrubbed, answer) => scrubs.push((scrubbed, answer)),
             }
+        }
+        if !readers.is_empty() {
+            self.publish_or_reopen();
+        }
+        for reader in readers {
+            let _ = reader.send(());
         }
         if let Err(degraded) = self.shared.open() {
             // The disk may take writes again.
             self.reopen(&degraded);
         }
         let shared = Arc::clone(&self.shared);
-        group::serve(self, &shared.queue, &changes, callers);
+        if !changes.is_empty() {
+            group::serve(self, &shared.queue, changes, callers);
+        }
         for (scrubbed, caller) in scrubs {
             let _ = caller.send(self.note(&scrubbed));
         }
@@ -114,75 +135,10 @@ impl Writer {
         }
     }
 
-    /// Applies and commits; an error means that the outcome of all of them is unknown.
-    fn commit_group<'c>(
-        &mut self,
-        changes: impl Iterator<Item = &'c Prepared>,
-    ) -> Result<Vec<Result<Committed>>> {
-        let open = self.shared.open()?;
-        open.check_writable()?;
-        let durability = self.shared.options.durability;
-        let (known, merging, sessions) = (&self.counters, &mut self.merging, &mut self.sessions);
-        let caches = open.caches();
-        let log = &mut self.log;
-        let room = if durability.is_logged() { log.room().min(RECORD_BYTES) } else { 0 };
-        let applied = open.guarded(|| {
-            let mut txn = open.database()?.begin_write()?;
-            let mut applied = {
-                let tables = WriteTables::recording(&txn, room)?;
-                let counters = open.take_up(&tables, known, merging, sessions)?;
-                Applier {
-                    tables,
-                    counters,
-                    index: &open.index,
-                    caches: &caches,
-                    keyring: &open.keyring,
-                    merging,
-                    sessions,
-                    appended: Vec::new(),
-                    erased: false,
-                    wrote: false,
-                }
-                .apply_all(changes)?
-            };
-            if !applied.wrote {
-                txn.abort()?;
-                return Ok(applied);
-            }
-            match (&mut applied.record, durability) {
-                (Some(record), _) => {
-                    let logging = |cause| file::storage("writing the log", cause);
-                    log.append(record).map_err(logging)?;
-                    if durability.lag().is_none() {
-                        log.sync().map_err(logging)?;
-                    }
-                    txn.set_durability(redb::Durability::None)?;
-                }
-                (None, Durability::Logged | Durability::Grouped(_)) => {
-                    txn.set_two_phase_commit(true);
-                    txn.set_quick_repair(true);
-                }
-                (None, Durability::TwoPhase) => txn.set_two_phase_commit(true),
-                (None, Durability::Relaxed) => {}
-                (None, Durability::None) => txn.set_durability(redb::Durability::None)?,
-            }
-            txn.commit()?;
-            if applied.record.is_none() {
-                log.restart(applied.counters.log);
-            }
-            Ok(applied)
-        })?;
-        if applied.wrote {
-            self.dirty = true;
-            self.unsynced =
-                if log.is_synced() { None } else { self.unsynced.or_else(|| Some(Instant::now())) };
-            self.counters = applied.counters;
-            open.committed(applied.appended, applied.erased);
+    fn publish_or_reopen(&mut self) {
+        if let Err(error) = self.publish() {
+            self.reopen(&error);
         }
-        if applied.indexed.is_some() {
-            open.index.merged(&mut self.merging);
-        }
-        Ok(applied.answers)
     }
 
     /// Notes how far the scrub has come.
@@ -210,60 +166,21 @@ impl Writer {
         self.dirty && (!logged || self.log.is_used(PAUSE_PART))
     }
 
-    /// Saves redb with its allocator's state: reopening after a crash then costs milliseconds instead of
-    /// reading the whole file, and the log begins anew. Goes on with a merge that is under way.
-    fn save(&mut self, scrubbed: Option<&Scrubbed>) -> Result<()> {
-        let open = self.shared.open()?;
-        open.check_writable()?;
-        if open.sharing.is_shared() && !self.merging.is_merging() {
-            // Every commit of a shared store is a checkpoint.
-            self.dirty = false;
-            return Ok(());
-        }
-        loop {
-            let (known, merging, sessions) =
-                (&self.counters, &mut self.merging, &mut self.sessions);
-            let (counters, indexed) = open.guarded(|| {
-                let mut txn = open.database()?.begin_write()?;
-                txn.set_two_phase_commit(true);
-                txn.set_quick_repair(true);
-                let mut tables = WriteTables::open(&txn)?;
-                let mut counters = open.take_up(&tables, known, merging, sessions)?;
-                if let Some(scrubbed) = scrubbed {
-                    tables.put_scrubbed(scrubbed)?;
-                }
-                tables.entries.repack()?;
-                let indexed =
-                    open.index.merge_slice(merging, &mut tables, counters.entries, CAPS.entries)?;
-                counters.indexed = indexed.unwrap_or(counters.indexed);
-                counters.pass_log();
-                tables.put_counters(&counters)?;
-                drop(tables);
-                txn.commit()?;
-                Ok((counters, indexed))
-            })?;
-            open.committed(Vec::new(), false);
-            if indexed.is_some() {
-                open.index.merged(&mut self.merging);
-            }
-            self.log.restart(counters.log);
-            self.unsynced = None;
-            self.counters = counters;
-            self.dirty = false;
-            if !self.merging.is_merging() || self.shared.queue.has_waiting() {
-                return Ok(());
-            }
-        }
-    }
-
     /// Closes the handle that failed and opens the store again; where that fails it stays degraded, and
     /// reads go on where at least reading works.
     fn reopen(&mut self, cause: &Error) {
+        // A round that fails leaves nothing of it behind.
+        (self.round, self.tails) = (None, None);
         if is_damage(cause) {
             // Opening it again would not mend it, and what is undamaged can still be read.
             self.dirty = false;
+            if let Err(error) = self.republish() {
+                tracing::error!(kind = ?error.kind(), "what the log holds cannot be read");
+                self.shared.set(State::degraded(&error));
+            }
             return;
         }
+        self.unread.clear();
         if let file::Place::File(path) = &self.shared.place {
             self.log.give_back(path);
         }
@@ -308,26 +225,34 @@ impl Writer {
     }
 }
 
-impl Caller<Result<Committed>> for (oneshot::Sender<Result<Committed>>, OwnedSemaphorePermit) {
-    fn answer(self, answer: Result<Committed>) {
+impl Caller<Answer> for (oneshot::Sender<Answer>, OwnedSemaphorePermit) {
+    fn answer(self, answer: Answer) {
         // A caller that went away loses its answer, not its entry.
         let _ = self.0.send(answer);
     }
 }
 
-impl Committer<Box<Prepared>, Result<Committed>> for Writer {
+impl Committer<Box<Prepared>, Answer> for Writer {
     type Failure = Error;
 
-    fn commit(&mut self, changes: &[Box<Prepared>]) -> Result<Vec<Result<Committed>>> {
-        self.commit_group(changes.iter().map(|change| &**change))
+    fn commit(&mut self, changes: Vec<Box<Prepared>>) -> Result<Vec<Answer>> {
+        self.commit_group(changes)
     }
 
-    fn recover(&mut self, failure: Error) -> Box<dyn Fn() -> Result<Committed>> {
+    fn tidy(&mut self) {
+        if self.round.is_some()
+            && let Err(error) = Self::tidy(self)
+        {
+            self.reopen(&error);
+        }
+    }
+
+    fn recover(&mut self, failure: Error) -> Box<dyn Fn() -> Answer> {
         tracing::error!(kind = ?failure.kind(), "commit failed");
         if self.shared.open().is_ok() {
             self.reopen(&failure);
         }
-        Box::new(move || Err(unknown_outcome(&failure)))
+        Box::new(move || Answer::failed(unknown_outcome(&failure)))
     }
 }
 

@@ -1,0 +1,192 @@
+//! What the writer commits, and to what: a group to the log, a round to redb, the whole store to a checkpoint.
+
+use std::time::Instant;
+
+use super::answer::Answer;
+use super::apply::{Applied, Applier};
+use super::cache::Caches;
+use super::fault::guarded;
+use super::file;
+use super::open::Open;
+use super::prepare::Prepared;
+use super::redo::{self, Redo};
+use super::round::{Beside, Ends, Round};
+use super::tables::{Scrubbed, WriteTables};
+use super::writer::Writer;
+use crate::error::Result;
+
+/// More than this is not written twice: redb saves it at once.
+const RECORD_BYTES: usize = 1 << 20;
+
+impl Writer {
+    /// Applies and commits; an error means that the outcome of all of them is unknown.
+    #[allow(clippy::vec_box, reason = "as they came through the queue")]
+    pub(super) fn commit_group(&mut self, changes: Vec<Box<Prepared>>) -> Result<Vec<Answer>> {
+        let open = self.shared.open()?;
+        open.check_writable()?;
+        let durability = self.shared.options.durability;
+        let caches = open.caches();
+        let (mut applied, round) = self.apply(&open, &caches, &changes)?;
+        let answers = applied.answers.into_iter().zip(changes);
+        let answers = answers.map(|(answer, change)| Answer::new(answer, &caches, change));
+        if !applied.wrote {
+            self.round = (!self.unread.is_empty()).then_some(round);
+            return Ok(answers.collect());
+        }
+        self.dirty = true;
+        self.counters = applied.counters;
+        let ends = match applied.record.take() {
+            Some(record) => {
+                self.unread.push(record);
+                // Who reads does not wait, as long as there is somebody.
+                (open.is_read() || applied.erased).then_some(Ends::Readable)
+            }
+            None if durability.is_logged() => Some(Ends::Saved),
+            None => Some(Ends::As(durability)),
+        };
+        if let Some(ends) = ends {
+            self.end(&open, round, ends)?;
+            open.committed(applied.erased);
+        } else {
+            self.round = Some(round);
+            open.sight.answers();
+        }
+        let since = self.unsynced.or_else(|| Some(Instant::now()));
+        self.unsynced = if self.log.is_synced() { None } else { since };
+        Ok(answers.collect())
+    }
+
+    /// Applies a group within the present round, and brings it to the log where it fits.
+    fn apply(
+        &mut self,
+        open: &Open,
+        caches: &Caches,
+        changes: &[Box<Prepared>],
+    ) -> Result<(Applied, Round)> {
+        let durability = self.shared.options.durability;
+        let (known, merging, sessions) = (&self.counters, &mut self.merging, &mut self.sessions);
+        let log = &mut self.log;
+        let room = if durability.is_logged() { log.room().min(RECORD_BYTES) } else { 0 };
+        let redo = Redo::within(room, self.unread.spare());
+        let (round, tails) = (self.round.take(), self.tails.take());
+        open.guarded(|| {
+            let mut round = round.map_or_else(|| Round::begin(open, tails), Ok)?;
+            let mut applied = round.with(|mut tables| {
+                tables.redo = redo;
+                let counters = open.take_up(&tables, known, merging, sessions)?;
+                Applier {
+                    tables,
+                    counters,
+                    index: &open.index,
+                    caches,
+                    keyring: &open.keyring,
+                    merging,
+                    sessions,
+                    appended: Vec::new(),
+                    erased: false,
+                    wrote: false,
+                }
+                .apply_all(changes.iter().map(|change| &**change))
+            })?;
+            if let Some(record) = applied.record.as_mut().filter(|_| applied.wrote) {
+                let logging = |cause| file::storage("writing the log", cause);
+                log.append(record).map_err(logging)?;
+                if durability.lag().is_none() {
+                    log.sync().map_err(logging)?;
+                }
+            }
+            Ok((applied, round))
+        })
+    }
+
+    /// What nobody waits for, once a group is answered.
+    pub(super) fn tidy(&mut self) -> Result<()> {
+        if self.unread.is_full() { self.publish() } else { Ok(()) }
+    }
+
+    /// Makes what was answered readable.
+    pub(super) fn publish(&mut self) -> Result<()> {
+        let Some(round) = self.round.take() else { return Ok(()) };
+        let open = self.shared.open()?;
+        self.end(&open, round, Ends::Readable)?;
+        open.shows(0);
+        Ok(())
+    }
+
+    /// Ends a round, with a slice of the index. Who may read is told by the caller.
+    fn end(&mut self, open: &Open, round: Round, ends: Ends) -> Result<()> {
+        let beside = Beside {
+            index: &open.index,
+            merging: &mut self.merging,
+            counters: &mut self.counters,
+            sessions: &mut self.sessions,
+        };
+        let tails = open.guarded(|| round.end(beside, ends))?;
+        self.tails = (!open.sharing.is_shared()).then_some(tails);
+        self.unread.clear();
+        if ends != Ends::Readable {
+            self.log.restart(self.counters.log);
+        }
+        Ok(())
+    }
+
+    /// Saves redb with its allocator's state: reopening after a crash then costs milliseconds instead of
+    /// reading the whole file, and the log begins anew. Goes on with a merge that is under way.
+    pub(super) fn save(&mut self, scrubbed: Option<&Scrubbed>) -> Result<()> {
+        let open = self.shared.open()?;
+        open.check_writable()?;
+        if open.sharing.is_shared() && !self.merging.is_merging() {
+            // Every commit of a shared store is a checkpoint.
+            self.dirty = false;
+            return Ok(());
+        }
+        loop {
+            let (known, merging, sessions) =
+                (&self.counters, &mut self.merging, &mut self.sessions);
+            let (round, tails) = (self.round.take(), self.tails.take());
+            let (counters, round) = open.guarded(|| {
+                let mut round = round.map_or_else(|| Round::begin(&open, tails), Ok)?;
+                let counters = round.with(|mut tables| {
+                    let counters = open.take_up(&tables, known, merging, sessions)?;
+                    if let Some(scrubbed) = scrubbed {
+                        tables.put_scrubbed(scrubbed)?;
+                    }
+                    Ok((counters, tables.leave().1))
+                })?;
+                Ok((counters, round))
+            })?;
+            self.counters = counters;
+            self.counters.pass_log();
+            self.end(&open, round, Ends::Saved)?;
+            (self.dirty, self.unsynced) = (false, None);
+            open.shows(0);
+            if !self.merging.is_merging() || self.shared.queue.has_waiting() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes what was answered readable where its round failed: does its records again in another one.
+    pub(super) fn republish(&mut self) -> Result<()> {
+        if self.unread.is_empty() {
+            return Ok(());
+        }
+        let open = self.shared.open()?;
+        let unread = &self.unread;
+        guarded(|| {
+            let mut txn = open.database()?.begin_write()?;
+            txn.set_durability(redb::Durability::None)?;
+            let mut tables = WriteTables::open(&txn)?;
+            let mut counters = tables.counters()?;
+            for record in unread.records() {
+                redo::redo(record, &mut tables, &mut counters)?;
+            }
+            tables.put_counters(&counters)?;
+            drop(tables);
+            Ok(txn.commit()?)
+        })?;
+        self.unread.clear();
+        open.shows(0);
+        Ok(())
+    }
+}
