@@ -10,7 +10,7 @@ use treering_tree::{Body, Expect, Kind, Options, RedbStore, Session, Sources, St
 
 const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
 const NAMES: TableDefinition<&[u8], u64> = TableDefinition::new("session-names");
-const IDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("ids");
+const IDS: TableDefinition<[u8; 16], ()> = TableDefinition::new("ids");
 const PLACES: TableDefinition<u64, &[u8]> = TableDefinition::new("places");
 const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
 const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
@@ -58,9 +58,9 @@ fn repeat(txn: &WriteTransaction, table: TableDefinition<u64, &[u8]>) {
     table.insert(first, &*bytes).unwrap();
 }
 
-fn first_id(txn: &WriteTransaction) -> Vec<u8> {
+fn first_id(txn: &WriteTransaction) -> [u8; 16] {
     let ids = txn.open_table(IDS).unwrap();
-    ids.first().unwrap().map(|(key, _)| key.value().to_vec()).unwrap()
+    ids.first().unwrap().map(|(key, _)| key.value()).unwrap()
 }
 
 /// The key of `main`, which is not the active branch any more after the fork.
@@ -76,7 +76,7 @@ const PLANTS: [Plant; 11] = [
         "an id that is not in the index",
         |txn| {
             let id = first_id(txn);
-            txn.open_table(IDS).unwrap().remove(&*id).unwrap();
+            txn.open_table(IDS).unwrap().remove(id).unwrap();
         },
         "not found by its id",
     ),
@@ -85,7 +85,7 @@ const PLANTS: [Plant; 11] = [
         |txn| {
             let mut ids = txn.open_table(IDS).unwrap();
             for nth in 0..APPENDS {
-                ids.insert(&(nth as u128).to_be_bytes()[..], &[][..]).unwrap();
+                ids.insert((nth as u128).to_be_bytes(), ()).unwrap();
             }
         },
         "rows, for",

@@ -1,6 +1,7 @@
 //! Questions about ancestors in O(log n), by Myers' skew-binary jump pointers ("An applicative
 //! random-access stack", 1983): each entry knows its parent and one ancestor further up, chosen so that
-//! any depth is reached in at most about 2 log2(depth) steps.
+//! any depth is reached in at most about 2 log2(depth) steps. As far as a path's numbers follow one another, which
+//! is far where one session writes at a time, any depth is one step away.
 
 use std::sync::Arc;
 
@@ -78,8 +79,16 @@ pub(crate) fn at_depth(
     from: &Arc<Place>,
     depth: u64,
 ) -> Result<Option<Arc<Place>>> {
-    if from.depth < depth {
-        return Ok(None);
+    let Some(up) = from.depth.checked_sub(depth) else { return Ok(None) };
+    if up <= from.run
+        && let Some(number) = from.number.checked_sub(up)
+    {
+        let there = places.place(number)?;
+        if there.depth == depth {
+            return Ok(Some(there));
+        }
+        let detail = format!("the run of entry {} leads elsewhere", from.number);
+        return Err(Error::corrupt("place", detail));
     }
     oldest(places, from, |place| place.depth >= depth)
 }

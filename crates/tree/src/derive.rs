@@ -52,6 +52,11 @@ pub(crate) fn needs_target(kind: Kind) -> bool {
     matches!(kind, Kind::Compaction | Kind::Pin | Kind::Unpin)
 }
 
+/// How far the numbers go down one by one from a child of `parent`.
+fn run_under(parent: &Place, number: Number) -> u64 {
+    if parent.number + 1 == number { parent.run + 1 } else { 0 }
+}
+
 /// The place of an entry under `parent`. O(log n), and for a compaction O(pins * log n) more.
 ///
 /// # Errors
@@ -78,6 +83,7 @@ pub(crate) fn place(
         alias: envelope.alias.as_deref().map(|alias| alias_hash(facts.tree, alias)),
         kind,
         depth: parent.map_or(0, |parent| parent.depth + 1),
+        run: parent.map_or(0, |parent| run_under(parent, facts.number)),
         jump: parent.map_or(Ok(facts.number), |parent| ancestry::jump_under(above, parent))?,
         turn: turns_before + u64::from(kind == Kind::User),
         tokens,

@@ -29,6 +29,8 @@ pub struct Place {
     pub kind: Kind,
     /// Entries between it and the root; 0 for a root.
     pub depth: u64,
+    /// How many entries right above it stand right before it in number, one after another.
+    pub run: u64,
     /// Its jump ancestor (Myers' skew-binary pointers); itself for a root.
     pub jump: Number,
     /// User entries from the root to it, inclusive.
@@ -185,6 +187,7 @@ mod tests {
             alias: None,
             kind,
             depth: 5,
+            run: 5,
             jump: 0,
             turn: 3,
             tokens: 10,

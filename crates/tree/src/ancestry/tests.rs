@@ -44,6 +44,8 @@ impl Tree {
             alias: None,
             kind: if begins_turn { Kind::User } else { Kind::Note },
             depth: above.map_or(0, |above| above.depth + 1),
+            run: above
+                .map_or(0, |above| if above.number + 1 == number { above.run + 1 } else { 0 }),
             jump,
             turn: above.map_or(0, |above| above.turn) + u64::from(begins_turn),
             tokens,
@@ -62,6 +64,15 @@ impl Tree {
         let mut tree = Self::default();
         for number in 0..length {
             tree.grow(number.checked_sub(1), 1, false);
+        }
+        tree
+    }
+
+    /// Two lines written by turns: no number follows the one above it. The even ones are the first.
+    fn woven(length: u64) -> Self {
+        let mut tree = Self::default();
+        for number in 0..2 * length {
+            tree.grow(number.checked_sub(2), 1, false);
         }
         tree
     }
@@ -97,31 +108,52 @@ fn jumps_are_those_of_skew_binary_numbers() {
 
 #[test]
 fn any_depth_is_reached_in_a_logarithm_of_steps() {
-    let line = Tree::line(5_000);
+    let woven = Tree::woven(5_000);
     for of in [4_999, 4_095, 4_094, 1_023, 17, 0] {
         for depth in (0..=of).step_by(7).chain([of]) {
-            assert_eq!(line.ask(of, Seek::Depth(depth), looks(of)), Some(depth));
+            assert_eq!(woven.ask(2 * of, Seek::Depth(depth), looks(of)), Some(2 * depth));
         }
-        assert_eq!(line.ask(of, Seek::Depth(of + 1), 0), None);
+        assert_eq!(woven.ask(2 * of, Seek::Depth(of + 1), 0), None);
     }
 }
 
 #[test]
+fn any_depth_of_a_run_is_reached_in_one_step() {
+    let mut tree = Tree::line(5_000);
+    let fork = tree.grow(Some(100), 1, false);
+    let end = (0..2_000).fold(fork, |above, _| tree.grow(Some(above), 1, false));
+    for (of, depth, number) in [(4_999, 0, 0), (4_999, 4_998, 4_998), (end, 101, fork)] {
+        assert_eq!(tree.ask(of, Seek::Depth(depth), 1), Some(number));
+    }
+    assert_eq!(tree.ask(end, Seek::Depth(50), looks(2_101)), Some(50));
+}
+
+#[test]
+fn a_run_that_leads_elsewhere_is_damage() {
+    let woven = Tree::woven(10);
+    let mut bad = Place::clone(woven.known(18));
+    bad.run = 9;
+    assert!(at_depth(&woven, &Arc::new(bad.clone()), 3).is_err());
+    bad.run = 2;
+    assert_eq!(at_depth(&woven, &Arc::new(bad), 3).unwrap().unwrap().number, 6);
+}
+
+#[test]
 fn where_two_long_paths_part_is_found_in_a_logarithm_of_steps() {
-    let mut tree = Tree::line(3_000);
-    let mut ends = [1_000, 2_500];
+    let mut tree = Tree::woven(3_000);
+    let mut ends = [2_000, 5_000];
     for _ in 0..2_000 {
         ends = ends.map(|end| tree.grow(Some(end), 1, false));
     }
     let common = Seek::Common(tree.known(ends[1]).id);
-    assert_eq!(tree.ask(ends[0], common, 6 * looks(5_000)), Some(1_000));
+    assert_eq!(tree.ask(ends[0], common, 6 * looks(5_000)), Some(2_000));
 }
 
 #[test]
 fn pointers_that_lead_down_are_damage() {
     let tree = Tree::line(4);
     let mut bad = Place::clone(tree.known(2));
-    bad.jump = 3;
+    (bad.run, bad.jump) = (0, 3);
     assert!(at_depth(&tree, &Arc::new(bad.clone()), 0).is_err());
     (bad.jump, bad.parent) = (2, Some(3));
     assert!(at_depth(&tree, &Arc::new(bad.clone()), 0).is_err());

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use super::apply::Applier;
 use super::fault::Fault;
 use super::overlay::Overlay;
+use super::place_row;
 use super::prepare::Prepared;
 use super::shrink;
 use super::snapshot::Snapshot;
-use super::tables::read_place;
 use crate::derive::Above;
 use crate::encode;
 use crate::entry::{Content, Draft, Entry, Kind, Nonce};
@@ -153,7 +153,7 @@ pub(super) fn dependants(snapshot: &Snapshot, ids: &[Id]) -> Result<Dependants, 
     numbers.sort_unstable();
     holds.first = numbers.first().copied().unwrap_or(Number::MAX);
     snapshot.tables.places.visit(holds.first, |number, bytes| {
-        let place = read_place(number, bytes)?;
+        let place = place_row::unpack(number, bytes)?;
         let is_one = numbers.binary_search(&place.number).is_ok();
         let below = place.parent.is_some_and(|parent| holds.get(parent));
         holds.flags.push(is_one || below);

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use redb::ReadableTable;
 
 use super::fault::Fault;
+use super::place_row;
 use super::tables::{
-    Counters, IndexKey, ReadTables, Tables, WriteTables, id_hash, index_key, number_in, read_place,
+    Counters, IndexKey, ReadTables, Tables, WriteTables, id_hash, index_key, number_in,
 };
 use crate::error::Result;
 use crate::place::{Number, Place};
@@ -50,7 +51,7 @@ impl Generation {
     /// The keys of both indexes for entries from `first` on.
     fn from(generations: &[Arc<Self>], first: Number) -> Self {
         let kept = |which| -> BTreeSet<IndexKey> {
-            let is_kept = |key: &&IndexKey| number_in(*key).is_ok_and(|number| number >= first);
+            let is_kept = |key: &&IndexKey| number_in(key) >= first;
             let of = |generation: &Arc<Self>| -> Vec<IndexKey> {
                 generation.read(which).iter().filter(is_kept).copied().collect()
             };
@@ -82,7 +83,7 @@ impl View {
     pub(super) fn range(
         &self,
         which: Which,
-        table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+        table: &impl ReadableTable<IndexKey, ()>,
         (from, to): (IndexKey, IndexKey),
         limit: usize,
     ) -> Result<Vec<IndexKey>, Fault> {
@@ -90,13 +91,8 @@ impl View {
         for generation in &self.generations {
             keys.extend(generation.read(which).range(from..=to).take(limit).copied());
         }
-        for row in table.range(from.as_slice()..=to.as_slice())?.take(limit) {
-            let (key, _) = row?;
-            let number = number_in(key.value())?;
-            let mut whole = IndexKey::default();
-            whole[..8].copy_from_slice(&key.value()[..8]);
-            whole[8..].copy_from_slice(&number.to_be_bytes());
-            keys.insert(whole);
+        for row in table.range(from..=to)?.take(limit) {
+            keys.insert(row?.0.value());
         }
         Ok(keys.into_iter().take(limit).collect())
     }
@@ -105,18 +101,18 @@ impl View {
     pub(super) fn numbers(
         &self,
         which: Which,
-        table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+        table: &impl ReadableTable<IndexKey, ()>,
         hash: u64,
     ) -> Result<Vec<Number>, Fault> {
         let (from, to) = (index_key(hash, 0), index_key(hash, Number::MAX));
         let mut numbers = Vec::new();
         for generation in &self.generations {
             for key in generation.read(which).range(from..=to) {
-                numbers.push(number_in(key)?);
+                numbers.push(number_in(key));
             }
         }
-        for row in table.range(from.as_slice()..=to.as_slice())? {
-            numbers.push(number_in(row?.0.value())?);
+        for row in table.range(from..=to)? {
+            numbers.push(number_in(&row?.0.value()));
         }
         numbers.sort_unstable();
         numbers.dedup();
@@ -170,10 +166,10 @@ impl Index {
 
     /// Reads keys of entries that are not known yet, which is nothing but at opening and after other processes
     /// appended; answers how many.
-    fn gather<B, N, S>(
+    fn gather<B, N, S, I>(
         &self,
         view: &View,
-        tables: &Tables<B, N, S>,
+        tables: &Tables<B, N, S, I>,
         indexed: Number,
     ) -> Result<usize, Fault>
     where
@@ -183,7 +179,9 @@ impl Index {
         let (mut end, mut gathered) = (*known, 0);
         tables.places.visit(indexed.max(*known), |number, bytes| {
             // A damaged place costs its own entry, not the store; `verify` names it.
-            if let (Ok(place), Some(live)) = (read_place(number, bytes), view.generations.first()) {
+            if let (Ok(place), Some(live)) =
+                (place_row::unpack(number, bytes), view.generations.first())
+            {
                 live.insert(&place);
             }
             end = number + 1;
@@ -277,7 +275,7 @@ impl Index {
         let keys = merge.generation.read(merge.which);
         let mut rest = keys.range((merge.after, Bound::Unbounded));
         for key in rest.by_ref().take(least.max(appended.saturating_mul(KEYS_PER_ENTRY))) {
-            table.insert(key.as_slice(), [].as_slice())?;
+            table.insert(key, ())?;
             merge.after = Bound::Excluded(*key);
         }
         if rest.next().is_some() {

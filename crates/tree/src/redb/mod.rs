@@ -24,6 +24,7 @@ mod log;
 mod open;
 mod options;
 mod overlay;
+mod place_row;
 mod plan;
 mod prepare;
 mod queue;

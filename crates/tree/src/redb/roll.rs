@@ -24,11 +24,11 @@ pub(super) const LONG_BYTES: usize = 1 << 20;
 /// own from half of the smallest on: what lies between is wasted.
 const LEAST_PAGE_BYTES: usize = 4_096;
 /// Larger ones waste less, but whoever reads one row reads its page. A row that is longer has a larger one.
-const MOST_PAGE_BYTES: usize = 32 << 10;
+const MOST_PAGE_BYTES: usize = 64 << 10;
 /// Bytes that redb's leaf takes of a page.
 const LEAF_BYTES: usize = 16;
 /// A chunk of so many bytes is packed well enough.
-const PACKED_BYTES: usize = MOST_PAGE_BYTES / 2;
+const PACKED_BYTES: usize = 16 << 10;
 /// Bytes of small chunks that are packed anew at a time.
 const REPACKED_BYTES: usize = 4 << 20;
 /// Rows passed over before a new descent is cheaper.

@@ -8,6 +8,7 @@ use std::io;
 
 use super::leaf::{PAGE_BYTES, Raw, Widths};
 use super::log::{HEAD_BYTES, RecordHead};
+use super::place_row;
 use super::redo::{Does, steps};
 use super::tables::{
     COUNTERS_KEY, Counters, IDENTITY_KEY, Identity, MASTER_KEY, SessionRow, State, read_head,
@@ -21,7 +22,7 @@ use crate::entry::{Content, Entry, Kind};
 use crate::id::Id;
 use crate::limits;
 use crate::message::TOMBSTONE_FORMAT;
-use crate::place::{Number, Place};
+use crate::place::Number;
 use crate::store::JournalRow;
 
 /// Bytes hashed in vain, as a multiple of the file, before frames are no longer searched for where no
@@ -293,9 +294,7 @@ impl Salvage {
 
     /// Takes a place or a journal row; tells whether it is one.
     fn row(&mut self, number: Number, bytes: &[u8]) -> bool {
-        if let Ok(place) = encode::unpack::<Place>("place", bytes)
-            && place.number == number
-        {
+        if let Ok(place) = place_row::unpack(number, bytes) {
             let placed = Placed {
                 number,
                 parent: place.parent.filter(|parent| *parent < number),

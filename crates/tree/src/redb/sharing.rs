@@ -105,9 +105,9 @@ impl Open {
 
     /// Empties the caches where bodies were erased since this was last asked. False where `counters` are older
     /// than that: what they belong to must not be kept in the caches of now.
-    pub(super) fn take_up_erasures<B, N, S>(
+    pub(super) fn take_up_erasures<B, N, S, I>(
         &self,
-        tables: &Tables<B, N, S>,
+        tables: &Tables<B, N, S, I>,
         counters: &Counters,
     ) -> Result<bool, Fault>
     where

@@ -10,7 +10,8 @@ use super::cache::{Caches, Limits};
 use super::fault::Fault;
 use super::index::{View, Which};
 use super::keyring::Keyring;
-use super::tables::{Counters, ReadTables, SessionRow, id_hash, index_key, number_in, read_place};
+use super::place_row;
+use super::tables::{Counters, ReadTables, SessionRow, id_hash, index_key, number_in};
 use crate::ancestry::{self, Places};
 use crate::derive::{self, Above};
 use crate::encode;
@@ -105,7 +106,7 @@ impl Snapshot {
         let limit = limit.min(limits::PAGE);
         let mut ids = Vec::new();
         for key in self.view.range(Which::Ids, &self.tables.ids, bounds, limit)? {
-            let number = number_in(&key)?;
+            let number = number_in(&key);
             if number < self.counters.entries {
                 ids.push(self.place_at(number)?.id);
             }
@@ -235,7 +236,7 @@ impl Snapshot {
             if number > last || steps.len() >= limit {
                 return Ok(false);
             }
-            let place = read_place(number, bytes)?;
+            let place = place_row::unpack(number, bytes)?;
             if row.as_ref().is_none_or(|row| row.number == place.session) {
                 steps.push(self.step(Arc::new(place)));
             }

@@ -8,6 +8,7 @@ use redb::{
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
+use super::place_row;
 use super::redo::{Does, Redo};
 use super::roll::{Chunk, LONG_BYTES, Roll, SHORT_BYTES, Tail, rows};
 use crate::encode;
@@ -18,7 +19,7 @@ use crate::place::{Number, Place};
 use crate::store::Memo;
 
 /// Version of everything in this file; a store of another one is refused.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 const META: TableDefinition<&[u8], &[u8]> = TableDefinition::new("meta");
 const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
@@ -26,8 +27,8 @@ const PLACES: TableDefinition<u64, &[u8]> = TableDefinition::new("places");
 const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
 const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
 const NAMES: TableDefinition<&[u8], u64> = TableDefinition::new("session-names");
-const IDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("ids");
-const ALIASES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("aliases");
+const IDS: TableDefinition<IndexKey, ()> = TableDefinition::new("ids");
+const ALIASES: TableDefinition<IndexKey, ()> = TableDefinition::new("aliases");
 
 pub(super) const IDENTITY_KEY: &[u8] = b"store";
 const SCRUB_KEY: &[u8] = b"scrub";
@@ -199,10 +200,10 @@ pub(super) fn id_hash(id: &Id) -> u64 {
     u64::from_be_bytes(first)
 }
 
-pub(super) fn number_in(key: &[u8]) -> Result<Number> {
-    let bytes = key.get(8..16).and_then(|bytes| bytes.try_into().ok());
-    let bytes = bytes.ok_or_else(|| Error::corrupt("index", "key of another length"))?;
-    Ok(Number::from_be_bytes(bytes))
+pub(super) fn number_in(key: &IndexKey) -> Number {
+    let mut number = [0; 8];
+    number.copy_from_slice(&key[8..]);
+    Number::from_be_bytes(number)
 }
 
 /// A head as stored: eight bytes, or none where the branch has no entry.
@@ -218,26 +219,12 @@ pub(super) fn read_head(bytes: &[u8]) -> Result<Option<Number>> {
     }
 }
 
-/// The place in a row of `places`.
-pub(super) fn read_place(number: Number, bytes: &[u8]) -> Result<Place> {
-    let place: Place = encode::unpack("place", bytes)?;
-    if place.number != number {
-        return Err(Error::corrupt("place", format!("{number} holds {}", place.number)));
-    }
-    // Walks follow these pointers: damage must not send one in circles.
-    let forward = place.parent.is_some_and(|parent| parent >= number) || place.jump > number;
-    if forward || place.compaction.max(place.pins) > Some(number) {
-        return Err(Error::corrupt("place", format!("{number} points forward")));
-    }
-    Ok(place)
-}
-
 /// All tables of one transaction.
-pub(super) struct Tables<B, N, S> {
+pub(super) struct Tables<B, N, S, I> {
     meta: B,
     pub(super) state: B,
-    pub(super) ids: B,
-    pub(super) aliases: B,
+    pub(super) ids: I,
+    pub(super) aliases: I,
     pub(super) entries: Roll<N>,
     pub(super) places: Roll<N>,
     pub(super) journal: Roll<N>,
@@ -248,11 +235,19 @@ pub(super) struct Tables<B, N, S> {
 
 type Bytes = &'static [u8];
 /// The tables of a write transaction.
-pub(super) type WriteTables<'t> =
-    Tables<Table<'t, Bytes, Bytes>, Table<'t, u64, Bytes>, Table<'t, Bytes, u64>>;
+pub(super) type WriteTables<'t> = Tables<
+    Table<'t, Bytes, Bytes>,
+    Table<'t, u64, Bytes>,
+    Table<'t, Bytes, u64>,
+    Table<'t, IndexKey, ()>,
+>;
 /// The tables of a read transaction.
-pub(super) type ReadTables =
-    Tables<ReadOnlyTable<Bytes, Bytes>, ReadOnlyTable<u64, Bytes>, ReadOnlyTable<Bytes, u64>>;
+pub(super) type ReadTables = Tables<
+    ReadOnlyTable<Bytes, Bytes>,
+    ReadOnlyTable<u64, Bytes>,
+    ReadOnlyTable<Bytes, u64>,
+    ReadOnlyTable<IndexKey, ()>,
+>;
 
 /// What gathers for the tables of rows that are numbered.
 #[derive(Debug, Default)]
@@ -446,7 +441,7 @@ impl ReadTables {
     }
 }
 
-impl<B, N, S> Tables<B, N, S>
+impl<B, N, S, I> Tables<B, N, S, I>
 where
     B: ReadableTable<Bytes, Bytes>,
     N: ReadableTable<u64, Bytes>,
@@ -496,7 +491,7 @@ where
         let chunk = self.places.chunk(number)?;
         let row = chunk.as_ref().and_then(|chunk| chunk.get(number));
         let row = row.ok_or_else(|| Error::corrupt("place", format!("{number} is missing")))?;
-        Ok(read_place(number, row)?)
+        Ok(place_row::unpack(number, row)?)
     }
 
     pub(super) fn frame_at(&self, number: Number) -> Result<Frame<'_>, Fault> {
@@ -539,7 +534,7 @@ where
     }
 }
 
-impl<B: ReadableTable<Bytes, Bytes>, N, S> KeyRows for Tables<B, N, S> {
+impl<B: ReadableTable<Bytes, Bytes>, N, S, I> KeyRows for Tables<B, N, S, I> {
     fn key_row(&self, number: u64) -> Result<Option<Vec<u8>>, Fault> {
         let row = self.meta.get(sealing_key(number).as_slice())?;
         Ok(row.map(|row| row.value().to_vec()))

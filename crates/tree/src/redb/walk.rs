@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::cache::Kept;
 use super::fault::Fault;
+use super::place_row;
 use super::roll::Reading;
 use super::shrink;
 use super::snapshot::Snapshot;
-use super::tables::read_place;
 use crate::ancestry;
 use crate::context::Context;
 use crate::encode;
@@ -115,7 +115,7 @@ impl Snapshot {
         let mut read = |number| -> Result<_, Fault> {
             let missing = || Error::corrupt("place", format!("{number} is missing"));
             let row = rows.get(number)?.ok_or_else(missing)?;
-            let place = Arc::new(read_place(number, row)?);
+            let place = Arc::new(place_row::unpack(number, row)?);
             self.caches.keep_place(&place);
             Ok(place)
         };

@@ -8,6 +8,7 @@ use super::apply::Applier;
 use super::fault::Fault;
 use super::keyring;
 use super::overlay::New;
+use super::place_row;
 use super::prepare::Prepared;
 use super::tables::{SessionRow, memo_key};
 use crate::encode;
@@ -53,7 +54,7 @@ impl Applier<'_, '_> {
                 None => encode::frame(entry, shorter),
             };
             self.counters.stored_bytes += frame.len() as u64;
-            let row = encode::pack(&**place)?;
+            let row = place_row::pack(place)?;
             self.tables.append_entry(*number, &frame)?;
             self.tables.append_place(*number, &row)?;
             self.index.insert(self.merging, place);
