@@ -3,11 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use treering_tree::{ErrorKind, Expect, Id, MAIN, Move, To};
+use treering_tree::{Expect, Id, MAIN, Move, To};
 
 use crate::batch::Batch;
 use crate::branches::Plan;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::heads::heads;
 use crate::limits;
 use crate::loom::Loom;
 use crate::names::fitting;
@@ -41,7 +42,10 @@ pub(crate) async fn bind(
     if report.entries == 0 {
         return Ok((Vec::new(), None));
     }
-    let there = branches_there(batch).await?;
+    // None where the first change of the session is still under way.
+    let there = heads(batch.store, batch.session).await?;
+    let there: HashMap<String, Option<Id>> =
+        there.into_iter().map(|branch| (branch.name, branch.head)).collect();
     let mut nodes: HashSet<Id> = survey.superseded.clone();
     if !there.is_empty() {
         nodes.extend(loom.ids());
@@ -79,22 +83,6 @@ pub(crate) async fn bind(
     let main = plan.heads.iter().find(|(name, _)| name == MAIN).or(plan.heads.first());
     let activate = main.filter(|_| there.is_empty()).map(|(name, _)| name.clone());
     Ok((moves, activate))
-}
-
-async fn branches_there(batch: &Batch<'_>) -> Result<HashMap<String, Option<Id>>> {
-    let mut there = HashMap::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page = batch.store.branches(batch.session, after.as_deref(), limits::PAGE).await;
-        let page = match page {
-            // A session whose first change is still under way.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(there),
-            page => page.map_err(Error::tree(batch.session))?,
-        };
-        let Some(last) = page.last() else { return Ok(there) };
-        after = Some(last.name.clone());
-        there.extend(page.into_iter().map(|branch| (branch.name, branch.head)));
-    }
 }
 
 fn move_to(branch: &str, from: Option<Id>, to: Id) -> Move {

@@ -10,6 +10,7 @@ use treering_tree::{Counted, MAIN, Message, Number, Store, Stored};
 
 use crate::error::{Error, Result};
 use crate::files::{Group, Input};
+use crate::heads::heads;
 use crate::limits;
 use crate::load::{Options, load_groups};
 use crate::report::{Located, RepairKind, SessionReport};
@@ -203,8 +204,8 @@ impl Diagnosis {
     async fn look(&mut self, store: &dyn Store) -> Result<()> {
         let session = self.session.clone();
         let tree = || Error::tree(&session);
-        let branches = store.branches(&session, None, treering_tree::limits::PAGE).await;
-        let main = branches.map_err(tree())?.into_iter().find(|branch| branch.name == MAIN);
+        let branches = heads(store, &session).await?;
+        let main = branches.into_iter().find(|branch| branch.name == MAIN);
         let mut shown: HashSet<Number> = HashSet::new();
         if let Some(head) = main.and_then(|branch| branch.head) {
             let measure = store.measure(head).await.map_err(tree())?;

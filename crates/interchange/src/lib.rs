@@ -49,6 +49,7 @@ mod folder;
 mod follow;
 mod formats;
 mod frame;
+mod heads;
 mod json;
 mod limits;
 #[cfg(test)]

@@ -50,8 +50,6 @@ pub(crate) const WINDOW_BYTES: u64 = 32 << 20;
 
 // How far is looked: nothing is lost or refused past these.
 
-/// Branches of one session that are rescued, each to a file.
-pub(crate) const RESCUED_BRANCHES: usize = 1_000;
 /// Bytes of a file that decide its format and session.
 pub(crate) const HEAD_BYTES: usize = 1 << 20;
 /// Lines of a file's head that decide its format and session.

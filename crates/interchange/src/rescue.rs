@@ -12,7 +12,7 @@ use crate::doctor::{Diagnosis, DoctorOptions, Finding, Patient, diagnose};
 use crate::error::{Error, Result};
 use crate::export::plain_name;
 use crate::files::Input;
-use crate::limits;
+use crate::heads::heads;
 use crate::render::{Loss, Target, Transcript, render};
 use crate::sessions::Sessions;
 
@@ -68,14 +68,11 @@ async fn copies(patient: &Patient, folder: &Path) -> Result<Vec<Rescued>> {
         _ => None,
     };
     let Some(target) = target else { return Ok(vec![untouched(diagnosis)]) };
-    let branches = match store.branches(session, None, limits::RESCUED_BRANCHES).await {
-        Ok(branches) => branches,
+    let branches = heads(&**store, session).await?;
+    if branches.is_empty() {
         // Nothing of it could be read.
-        Err(error) if error.kind() == treering_tree::ErrorKind::NotFound => {
-            return Ok(vec![untouched(diagnosis)]);
-        }
-        Err(error) => return Err(Error::tree(session)(error)),
-    };
+        return Ok(vec![untouched(diagnosis)]);
+    }
     let mut all = Vec::new();
     for branch in branches {
         let Some(head) = branch.head else { continue };

@@ -152,6 +152,21 @@ fn what_is_rescued_is_sound() {
 }
 
 #[test]
+fn every_branch_is_rescued_however_many_there_are() {
+    let silent = |at: usize| format!(r#"{{"type":"label","id":"{at}","parentId":null}}"#);
+    let mut lines = vec![HEADER.to_owned()];
+    lines.extend((2..=1_200).map(silent));
+    // On a line whose number comes last in order of name.
+    lines[998] = said("lost", Some("gone"), "one");
+    lines.push(said("shown", None, "two"));
+    let input = Input::Bytes { name: "s.jsonl".into(), bytes: lines.join("\n").into_bytes() };
+    let out = tempfile::tempdir().unwrap();
+    let rescued = block_on(rescue(vec![input], out.path(), options())).unwrap();
+    let branches: Vec<_> = rescued.iter().map(|rescued| rescued.branch.as_str()).collect();
+    assert_eq!(branches, ["main", "root-999"]);
+}
+
+#[test]
 fn sound_sessions_are_not_rescued() {
     let out = tempfile::tempdir().unwrap();
     let bytes = format!("{HEADER}\n{}\n", said("a", None, "one")).into_bytes();
