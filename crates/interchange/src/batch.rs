@@ -1,13 +1,12 @@
 //! Puts entries into changes of a bounded size and hands them to the store, which writes one while
 //! the next is made. One more may wait, so that the store's writer never does.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-use treering_tree::limits::MOVES_PER_CHANGE;
-use treering_tree::{Change, Committed, Draft, Move, Reason, Store};
+use treering_tree::{Change, Committed, Draft, Id, Move, Parent, Reason, Store, To};
 
 use crate::error::{Error, Result};
 use crate::limits;
@@ -56,11 +55,14 @@ impl<'a> Batch<'a> {
     /// The same, with branches moved in the last change: one wait for the disk instead of two.
     pub(crate) async fn finish_with(
         &mut self,
-        moves: Vec<Move>,
-        activate: Option<String>,
+        mut moves: Vec<Move>,
+        mut activate: Option<String>,
     ) -> Result<u64> {
+        if moves.len() > limits::BATCH_MOVES {
+            self.move_most(&mut moves, &mut activate).await?;
+        }
         let drafts = std::mem::take(&mut self.drafts);
-        if !drafts.is_empty() || !moves.is_empty() {
+        if !drafts.is_empty() || !moves.is_empty() || activate.is_some() {
             let change = Change { activate, ..self.change(drafts, moves) };
             self.submit(change).await?;
         }
@@ -68,16 +70,26 @@ impl<'a> Batch<'a> {
         Ok(self.added)
     }
 
-    /// Moves branches.
-    pub(crate) async fn bind(&self, mut moves: Vec<Move>, activate: Option<String>) -> Result<()> {
-        let most = usize::try_from(MOVES_PER_CHANGE).unwrap_or(usize::MAX);
-        while moves.len() > most {
-            let rest = moves.split_off(most);
-            let change = self.change(Vec::new(), std::mem::replace(&mut moves, rest));
-            self.store.commit(change).await.map_err(Error::tree(self.session))?;
+    /// Moves the branches that are too many for the last change: all that go to entries of changes before
+    /// it. As new entries come with the last change, whoever loads again after a crash between two finds
+    /// something new, and moves the rest.
+    async fn move_most(
+        &mut self,
+        moves: &mut Vec<Move>,
+        activate: &mut Option<String>,
+    ) -> Result<()> {
+        let coming: HashSet<Id> = self.drafts.iter().filter_map(id_of).collect();
+        // Whether a session is new shows by its active branch.
+        moves.sort_by_key(|moved| moved.branch != *activate);
+        let is_there =
+            |moved: &mut Move| !matches!(moved.to, To::Entry(id) if coming.contains(&id));
+        let most: Vec<Move> = moves.extract_if(.., is_there).collect();
+        for moves in most.chunks(limits::BATCH_MOVES) {
+            let names = moves.iter().filter_map(|moved| moved.branch.as_ref());
+            let activate = activate.take_if(|active| names.clone().any(|name| name == active));
+            let change = Change { activate, ..self.change(Vec::new(), moves.to_vec()) };
+            self.submit(change).await?;
         }
-        let change = Change { activate, ..self.change(Vec::new(), moves) };
-        self.store.commit(change).await.map_err(Error::tree(self.session))?;
         Ok(())
     }
 
@@ -122,5 +134,13 @@ impl<'a> Batch<'a> {
 
     fn change(&self, entries: Vec<Draft>, moves: Vec<Move>) -> Change {
         Change { entries, moves, ..Change::new(self.session, Reason::Import, self.at_ms) }
+    }
+}
+
+/// The id that a draft has wherever it lands.
+fn id_of(draft: &Draft) -> Option<Id> {
+    match draft.parent {
+        Parent::Is(parent) => Some(draft.id_under(parent)),
+        Parent::Previous => None,
     }
 }

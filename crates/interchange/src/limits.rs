@@ -69,6 +69,8 @@ pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 pub(crate) const BATCH_ENTRIES: usize = 4_000;
 /// Bytes of bodies in one change of an import, give or take one line.
 pub(crate) const BATCH_BYTES: usize = 8 << 20;
+/// Branches that one change of an import moves.
+pub(crate) const BATCH_MOVES: usize = 4_000;
 /// Changes of an import that the store may have at once: one is written, one waits for that.
 pub(crate) const BATCHES_UNDERWAY: usize = 1;
 /// Rows of an index that are allocated at once.

@@ -172,13 +172,14 @@ impl<'a> Loading<'a> {
                 if self.live && piece.is_torn() && !line.bytes.ends_with(b"\n") {
                     break;
                 }
+                // A line may have more pieces than a change may have entries. The newest stay for the
+                // change that moves branches.
+                self.batch.flush_if_full().await?;
                 if !std::mem::replace(&mut begun, true) {
                     self.begin(&mut passage, offset);
                 }
                 let bytes = &line.bytes[piece.range.clone()];
                 self.take(&mut passage, piece, bytes, Spot { offset, line: line.number }, None);
-                // A line may have more pieces than a change may have entries.
-                self.batch.flush_if_full().await?;
             }
             self.tell(&mut passage, line.offset);
         }

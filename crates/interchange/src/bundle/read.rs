@@ -90,7 +90,7 @@ async fn take(
     let moves = forward(store, &session, &heads, &mut report).await?;
     let has_active = heads.iter().any(|(branch, _)| *branch == head.active);
     if !moves.is_empty() {
-        batch.bind(moves, Some(head.active).filter(|_| is_new && has_active)).await?;
+        batch.finish_with(moves, Some(head.active).filter(|_| is_new && has_active)).await?;
     }
     Ok(report)
 }

@@ -29,6 +29,8 @@ mod follow;
 mod goose;
 /// Files that change between two loads.
 mod growth;
+/// Sessions of more files than one change may move branches for.
+mod many_files;
 /// Bodies read as messages.
 mod messages;
 /// Names that the store cannot take as they are, or twice.
