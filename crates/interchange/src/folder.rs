@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::files::SourceFile;
 use crate::formats::{Found, Member};
 use crate::frame::Frame;
-use crate::source::Content;
+use crate::source::{Content, Members};
 
 /// A conversation, and where its records are in the list of them.
 #[derive(Default)]
@@ -78,7 +78,7 @@ fn joined(Conversation { session, mut records, .. }: Conversation) -> Option<Sou
         format: first.format,
         found: Found::main(Some(session)),
         frame: Frame::Folder(sizes.into()),
-        content: Content::Folder(records),
+        content: Content::Folder(Members::new(records)),
     })
 }
 

@@ -31,12 +31,47 @@ pub(crate) enum Content {
     Bytes(Vec<u8>),
     /// At another path.
     Elsewhere(PathBuf),
-    /// In the files of a folder, one after the other: for each record the file that begins it and
-    /// those that go on with it.
-    Folder(Vec<Vec<SourceFile>>),
+    /// In the files of a folder, one after the other.
+    Folder(Members),
     /// Rows of a database, as lines.
     #[cfg(feature = "sqlite")]
     Rows(Rows),
+}
+
+/// The files of a folder that are one conversation.
+pub(crate) struct Members {
+    files: Vec<SourceFile>,
+    /// Where each ends.
+    ends: Vec<u64>,
+    /// Which of them begins each record.
+    records: Vec<usize>,
+}
+
+impl Members {
+    /// For each record the file that begins it and those that go on with it.
+    pub(crate) fn new(all: Vec<Vec<SourceFile>>) -> Self {
+        let (mut files, mut records) = (Vec::new(), Vec::new());
+        for record in all {
+            records.push(files.len());
+            files.extend(record);
+        }
+        let ends = files.iter().scan(0, |end, file: &SourceFile| {
+            *end += file.len;
+            Some(*end)
+        });
+        Self { ends: ends.collect(), files, records }
+    }
+
+    /// The one that the byte at `offset` is of.
+    fn at(&self, offset: u64) -> Option<&SourceFile> {
+        self.files.get(self.ends.partition_point(|end| *end <= offset))
+    }
+
+    /// The one that begins a record, which is one line.
+    fn on_line(&self, line: u64) -> Option<&SourceFile> {
+        let record = usize::try_from(line).ok()?.saturating_sub(1);
+        self.files.get(*self.records.get(record)?)
+    }
 }
 
 impl SourceFile {
@@ -48,21 +83,14 @@ impl SourceFile {
     /// The file and line that reports give for what begins at `offset`, on what
     /// [`Lines`](crate::lines::Lines) calls `line`.
     pub(crate) fn place(&self, line: u64, offset: u64) -> (String, u64) {
-        let Content::Folder(records) = &self.content else { return (self.shown(), line) };
-        let mut end = 0;
-        let file = records.iter().flatten().find(|file| {
-            end += file.len;
-            end > offset
-        });
-        (file.map_or_else(|| self.shown(), Self::shown), 1)
+        let Content::Folder(members) = &self.content else { return (self.shown(), line) };
+        (members.at(offset).map_or_else(|| self.shown(), Self::shown), 1)
     }
 
     /// The same for the record that begins on `line`.
     pub(crate) fn place_of(&self, line: u64) -> (String, u64) {
-        let Content::Folder(records) = &self.content else { return (self.shown(), line) };
-        let at = usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1);
-        let file = records.get(at).and_then(|files| files.first());
-        (file.map_or_else(|| self.shown(), Self::shown), 1)
+        let Content::Folder(members) = &self.content else { return (self.shown(), line) };
+        (members.on_line(line).map_or_else(|| self.shown(), Self::shown), 1)
     }
 
     /// What the file system noted of its last change, to be compared and never taken for a time.
@@ -72,7 +100,7 @@ impl SourceFile {
             changed.ok()?.duration_since(UNIX_EPOCH).ok()
         };
         match &self.content {
-            Content::Folder(records) => records.iter().flatten().filter_map(Self::written).max(),
+            Content::Folder(members) => members.files.iter().filter_map(Self::written).max(),
             #[cfg(feature = "sqlite")]
             Content::Rows(_) => {
                 crate::database::files_of(&self.path).filter_map(|path| written(&path)).max()
@@ -99,12 +127,10 @@ impl SourceFile {
 
     /// Names and sizes of the files that its bytes from `at` on are of; none where it is one file.
     pub(crate) fn members_from(&self, at: u64) -> Vec<(String, u64)> {
-        let Content::Folder(records) = &self.content else { return Vec::new() };
-        let mut end = 0;
+        let Content::Folder(Members { files, ends, .. }) = &self.content else { return Vec::new() };
         let mut members = Vec::new();
-        for file in records.iter().flatten() {
-            end += file.len;
-            if end > at || (end == at && file.len == 0) {
+        for (file, end) in files.iter().zip(ends) {
+            if *end > at || (*end == at && file.len == 0) {
                 let name = file.found.member.as_ref().map(|member| member.name.clone());
                 members.push((name.unwrap_or_else(|| file.name()), (end - at).min(file.len)));
             }
@@ -122,9 +148,8 @@ impl SourceFile {
             Content::Bytes(bytes) => Ok(Box::new(bytes.as_slice())),
             Content::Disk => on_disk(&self.path),
             Content::Elsewhere(path) => on_disk(path),
-            Content::Folder(records) => {
-                let files = records.iter().flatten();
-                Ok(Box::new(Chain { files: Box::new(files), open: None }))
+            Content::Folder(members) => {
+                Ok(Box::new(Chain { files: members.files.iter(), open: None }))
             }
             #[cfg(feature = "sqlite")]
             Content::Rows(rows) => Ok(Box::new(rows.open().map_err(Error::io(&self.path))?)),
@@ -147,7 +172,7 @@ fn on_disk(path: &Path) -> Result<Box<dyn Read + Send>> {
 
 /// Files read one after the other, each with the size it was found with.
 struct Chain<'a> {
-    files: Box<dyn Iterator<Item = &'a SourceFile> + Send + 'a>,
+    files: std::slice::Iter<'a, SourceFile>,
     open: Option<(Box<dyn Read + Send + 'a>, u64)>,
 }
 
@@ -169,5 +194,35 @@ impl Read for Chain<'_> {
             let Some(next) = self.files.next() else { return Ok(0) };
             self.open = Some((next.open().map_err(io::Error::other)?, next.len));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats;
+
+    fn file(name: &str, len: u64) -> SourceFile {
+        SourceFile {
+            path: name.into(),
+            content: Content::Bytes(Vec::new()),
+            len,
+            format: formats::named("openhands").unwrap(),
+            found: Found::main(None),
+            frame: Frame::Lines,
+        }
+    }
+
+    #[test]
+    fn a_place_in_a_folder_is_that_of_a_member() {
+        let members = vec![vec![file("a", 2), file("empty", 0)], vec![file("b", 3)]];
+        let whole =
+            SourceFile { content: Content::Folder(Members::new(members)), ..file("folder", 5) };
+        let at = [0, 1, 2, 4, 5].map(|offset| whole.place(9, offset));
+        assert_eq!(at, ["a", "a", "b", "b", "folder"].map(|name| (name.to_owned(), 1)));
+        let begins = [1, 2, 3].map(|line| whole.place_of(line));
+        assert_eq!(begins, ["a", "b", "folder"].map(|name| (name.to_owned(), 1)));
+        let left = [("b".to_owned(), 1)];
+        assert_eq!((whole.members_from(4), whole.members_from(2).len()), (left.into(), 2));
     }
 }

@@ -5,7 +5,7 @@
 //! before the end of its file takes away what it overlaps: so a torn last line, once it is whole,
 //! takes the place of the torn one.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use treering_tree::{Body, Id, Number, Store, Stored};
@@ -91,6 +91,8 @@ pub(crate) struct Newest {
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
     pub(crate) files: Vec<File>,
+    /// Where in the list of files each part is.
+    parts: HashMap<String, usize>,
     /// Aliases of all entries of the session.
     pub(crate) aliases: HashSet<Key>,
     /// Every record of a file, also those that newer ones took the place of.
@@ -141,9 +143,10 @@ impl Survey {
     }
 
     fn begin(&mut self, source: Source, newest_source: Newest) -> usize {
-        let Some(at) = self.files.iter().position(|file| file.source.part == source.part) else {
+        let Some(at) = self.parts.get(&source.part).copied() else {
             let members = source.members.clone();
             let (pieces, bytes, runs) = (Vec::new(), 0, 1);
+            self.parts.insert(source.part.clone(), self.files.len());
             self.files.push(File { source, pieces, bytes, runs, newest_source, members });
             return self.files.len() - 1;
         };
@@ -161,7 +164,7 @@ impl Survey {
     }
 
     pub(crate) fn file(&self, part: &str) -> Option<&File> {
-        self.files.iter().find(|file| file.source.part == part)
+        self.parts.get(part).map(|at| &self.files[*at])
     }
 }
 
@@ -211,7 +214,9 @@ impl<'a> Pieces<'a> {
                     return Ok(Some(stored));
                 }
             }
-            let page = self.store.scan(Some(self.session), number, limits::PAGE).await;
+            // No more than the file may have left: others of the session are read for themselves.
+            let most = limits::PAGE.min(self.numbers.len() + 1);
+            let page = self.store.scan(Some(self.session), number, most).await;
             self.page = page.map_err(Error::tree(self.session))?.into();
             if self.page.is_empty() {
                 return Ok(None);

@@ -83,6 +83,7 @@ pub(crate) struct Loom {
 impl Loom {
     /// Begins a file: what is counted per file starts over.
     pub(crate) fn begin_file(&mut self) {
+        self.rows.begin_file();
         self.records.clear();
         self.marks.clear();
         self.newest = None;
@@ -193,9 +194,7 @@ impl Loom {
     /// The node that ends the conversation of a file: under the last of what user or model said
     /// that leads to a record whose id no other names as its parent.
     pub(crate) fn last_leaf(&self, file: u32) -> Option<Node> {
-        let leaves = self.names.values().filter(|name| name.node != NONE && name.children == 0);
-        let found = self.rows.last_leaf(file, leaves.map(|name| name.node));
-        found.or_else(|| self.rows.last(file))
+        self.rows.last_leaf(file).or_else(|| self.rows.last(file))
     }
 
     fn given_parent(&mut self, meaning: &Meaning, repairs: &mut Repairs) -> Option<Node> {
@@ -223,6 +222,7 @@ impl Loom {
             repairs.push((RepairKind::DanglingParent, detail));
             return None;
         }
+        self.rows[name.node].is_end = false;
         Some(name.node)
     }
 
@@ -387,6 +387,7 @@ impl Loom {
             }
             self.nodes += 1;
             name.node = node;
+            self.rows[node].is_end = name.children == 0;
             return 0;
         }
         // A record that says whose place it takes is no accident.
@@ -404,6 +405,8 @@ impl Loom {
         name.copies += 1;
         // Another file of the session does not take an id away from the one that had it.
         if self.rows.file(name.node) == self.rows.file(node) {
+            self.rows[name.node].is_end = false;
+            self.rows[node].is_end = name.children == 0;
             name.node = node;
         }
         name.copies

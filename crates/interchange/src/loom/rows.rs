@@ -1,6 +1,8 @@
 //! The shape of the tree so far: what is remembered of each entry, a few dozen bytes, and the walks
 //! over it. It knows no names, no calls by id and no bodies.
 
+use std::ops::Range;
+
 use treering_tree::{Id, Kind};
 
 use super::open::Set;
@@ -28,6 +30,8 @@ pub(super) struct Row {
     /// The nearest at or above it that user or model said.
     said: Node,
     side: bool,
+    /// Whether an id is its own that no record names as its parent.
+    pub(super) is_end: bool,
     /// What stands in for it as a parent.
     stand_in: Node,
     pub(super) newest_child: Node,
@@ -48,21 +52,25 @@ pub(super) struct Facts {
 
 /// All entries of the tree, in blocks: growing never copies them.
 #[derive(Default)]
-pub(super) struct Rows(Vec<Vec<Row>>);
+pub(super) struct Rows {
+    blocks: Vec<Vec<Row>>,
+    /// The first node of each file, which follow one another.
+    files: Vec<Node>,
+}
 
 impl std::ops::Index<Node> for Rows {
     type Output = Row;
 
     fn index(&self, node: Node) -> &Row {
         let (block, at) = place(node);
-        &self.0[block][at]
+        &self.blocks[block][at]
     }
 }
 
 impl std::ops::IndexMut<Node> for Rows {
     fn index_mut(&mut self, node: Node) -> &mut Row {
         let (block, at) = place(node);
-        &mut self.0[block][at]
+        &mut self.blocks[block][at]
     }
 }
 
@@ -73,8 +81,8 @@ fn place(node: Node) -> (usize, usize) {
 impl Rows {
     /// The next node.
     fn len(&self) -> Node {
-        let full = self.0.len().saturating_sub(1) * limits::ROWS_AT_ONCE;
-        Node::try_from(full + self.0.last().map_or(0, Vec::len)).unwrap_or(NONE)
+        let full = self.blocks.len().saturating_sub(1) * limits::ROWS_AT_ONCE;
+        Node::try_from(full + self.blocks.last().map_or(0, Vec::len)).unwrap_or(NONE)
     }
 
     /// Adds an entry under `parent`.
@@ -97,18 +105,19 @@ impl Rows {
                 Standing::Said | Standing::Side => node,
             },
             side: facts.standing == Standing::Side,
+            is_end: false,
             stand_in: NONE,
             newest_child: NONE,
             group: facts.group,
             file: facts.file,
             line: facts.line,
         };
-        match self.0.last_mut() {
+        match self.blocks.last_mut() {
             Some(block) if block.len() < limits::ROWS_AT_ONCE => block.push(row),
             _ => {
                 let mut block = Vec::with_capacity(limits::ROWS_AT_ONCE);
                 block.push(row);
-                self.0.push(block);
+                self.blocks.push(block);
             }
         }
         if let Some(parent) = parent {
@@ -162,18 +171,29 @@ impl Rows {
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = Id> + '_ {
-        self.0.iter().flatten().map(|row| row.id)
+        self.blocks.iter().flatten().map(|row| row.id)
+    }
+
+    /// Begins a file: what is added from here on is of it.
+    pub(super) fn begin_file(&mut self) {
+        self.files.push(self.len());
+    }
+
+    fn of_file(&self, file: u32) -> Range<Node> {
+        let first = |file: usize| self.files.get(file).copied().unwrap_or(self.len());
+        first(file as usize)..first(file as usize + 1)
     }
 
     /// The last node of a file.
     pub(super) fn last(&self, file: u32) -> Option<Node> {
-        (0..self.len()).rev().find(|node| self[*node].file == file)
+        self.of_file(file).next_back()
     }
 
-    /// Of the leaves of a file, the one whose conversation is the current one: not on the side if
-    /// possible, said last, recorded last.
-    pub(super) fn last_leaf(&self, file: u32, leaves: impl Iterator<Item = Node>) -> Option<Node> {
-        let ranked = leaves.filter(|leaf| self[*leaf].file == file).filter_map(|leaf| {
+    /// Of the nodes of a file that no other names as its parent, the one whose conversation is the
+    /// current one: not on the side if possible, said last, recorded last.
+    pub(super) fn last_leaf(&self, file: u32) -> Option<Node> {
+        let ends = self.of_file(file).filter(|node| self[*node].is_end);
+        let ranked = ends.filter_map(|leaf| {
             let said = self[leaf].said;
             let is_main = said != NONE && !self[said].side;
             (said != NONE).then_some((is_main, said, leaf))
@@ -183,7 +203,7 @@ impl Rows {
 
     /// What decides branches, parents before children.
     pub(super) fn strands(&self) -> impl Iterator<Item = Strand> + '_ {
-        self.0.iter().flatten().zip(0..).map(|(row, node)| Strand {
+        self.blocks.iter().flatten().zip(0..).map(|(row, node)| Strand {
             node,
             parent: (row.parent != NONE).then_some(row.parent),
             is_leaf: row.newest_child == NONE,
