@@ -17,8 +17,8 @@ use tests::processes::{LOG_BYTES, Machine, Process};
 use tests::rng::Rng;
 use tests::sim_disk::{Faults, SimDisk};
 use treering_tree::{
-    Body, Durability, Erasure, Error, ErrorKind, Expect, Id, Kind, Options, RedbStore, Session,
-    Sharing, Sources, Store, conformance,
+    Body, Durability, Error, Expect, Id, Kind, Options, RedbStore, Session, Sharing, Sources,
+    Store, conformance,
 };
 
 /// Kills of the test on real files.
@@ -76,69 +76,6 @@ fn conformance_of_two_handles_in_turn() {
         async move { Arc::new(both) as Arc<dyn Store> }
     };
     runtime.block_on(conformance::all(empty));
-}
-
-#[tokio::test]
-async fn who_shares_and_who_does_not_refuse_each_other_by_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    let refused = |sharing| match open(&path, sharing, 2) {
-        Err(Error::Locked { pid, .. }) => pid,
-        other => panic!("{other:?}"),
-    };
-    let alone = open(&path, Sharing::Exclusive, 1).unwrap();
-    assert_eq!(refused(Sharing::Writers), Some(std::process::id()));
-    assert_eq!(refused(Sharing::Readers), Some(std::process::id()));
-    let told = open(&path, Sharing::Writers, 2).unwrap_err().to_string();
-    assert!(told.contains("share"), "{told}");
-    drop(alone);
-    let one = open(&path, Sharing::Writers, 1).unwrap();
-    let other = open(&path, Sharing::Readers, 2).unwrap();
-    assert_eq!(refused(Sharing::Exclusive), Some(std::process::id()));
-    drop(one);
-    assert_eq!(refused(Sharing::Exclusive), Some(std::process::id()), "one of two has left");
-    drop(other);
-    open(&path, Sharing::Exclusive, 1).unwrap();
-}
-
-#[tokio::test]
-async fn a_reader_follows_and_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    let writer = open(&path, Sharing::Writers, 1).unwrap();
-    let reader = open(&path, Sharing::Readers, 2).unwrap();
-    let mut ids = Vec::new();
-    for nth in 0..4 * MERGE_AFTER {
-        ids.push(append(&writer, nth as u64, &format!("entry {nth}")).await.unwrap());
-        holds(&reader, &ids).await.unwrap();
-    }
-    assert_eq!(append(&reader, 9, "mine").await.unwrap_err().kind(), ErrorKind::Invalid);
-    assert_eq!(reader.checkpoint().await.unwrap_err().kind(), ErrorKind::Invalid);
-    drop(writer);
-    holds(&reader, &ids).await.unwrap();
-    drop(reader);
-    holds(&open(&path, Sharing::Exclusive, 3).unwrap(), &ids).await.unwrap();
-}
-
-#[tokio::test]
-async fn what_one_handle_erases_no_other_one_shows() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    let one = open(&path, Sharing::Writers, 1).unwrap();
-    let others = [Sharing::Writers, Sharing::Readers].map(|how| open(&path, how, 2).unwrap());
-    let id = append(&one, 1, "a secret").await.unwrap();
-    let body = async |store: &RedbStore| {
-        store.entries(&[id]).await.unwrap()[0].clone().unwrap().entry.body().cloned()
-    };
-    for store in &others {
-        assert!(body(store).await.is_some());
-    }
-    let (session, entries) = ("one".to_owned(), vec![id]);
-    let (by, reason) = ("me".to_owned(), "a secret".to_owned());
-    one.erase(Erasure { session, entries, by, reason, at_ms: 1 }).await.unwrap();
-    for store in &others {
-        assert_eq!(body(store).await, None);
-    }
 }
 
 fn shared(process: &Process) -> Result<Arc<RedbStore>, Error> {
