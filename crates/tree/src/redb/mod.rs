@@ -12,6 +12,8 @@ mod apply;
 mod cache;
 mod check;
 mod commit;
+#[cfg(test)]
+mod degraded_tests;
 mod erase;
 mod fault;
 mod file;
@@ -47,6 +49,8 @@ mod snapshot;
 mod switch;
 mod sync;
 mod tables;
+#[cfg(test)]
+mod test_disk;
 #[cfg(feature = "sharing")]
 mod turn;
 mod walk;

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Bound;
 use std::sync::{PoisonError, RwLock};
 
-use redb::StorageBackend;
+use redb::{BackendError, StorageBackend};
 
 use super::layout::PAGE_BYTES;
 use super::switch::delegate_locks;
@@ -124,7 +125,21 @@ impl StorageBackend for Shelter {
         self.under.close()
     }
 
-    delegate_locks!();
+    // What is only read is locked against writers alone: a file that is open for reading takes no other lock.
+    fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
+        self.under.try_lock_shared_range(from, to)
+    }
+
+    fn lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<(), BackendError> {
+        self.under.lock_shared_range(from, to)
+    }
+
+    delegate_locks! {
+        try_lock_shared_range -> bool;
+        lock_shared_range -> ();
+        unlock_range -> ();
+        query_lock_range -> bool;
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,143 @@
+//! For tests: bytes that outlive the handles on them, fail when they are told to, and can be changed behind the
+//! engine's back.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use redb::StorageBackend;
+
+use super::file::{BackendFactory, Place};
+use super::tables::{Counters, WriteTables};
+use super::{Open, Options, RedbStore};
+use crate::error::Result;
+
+/// What fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Fails {
+    #[default]
+    Nothing,
+    /// The next sync, once.
+    NextSync,
+    /// Writes, and changes of the length.
+    Writes,
+    /// Every call.
+    Everything,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: Vec<u8>,
+    fails: Fails,
+}
+
+/// A disk. Clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Disk(Arc<Mutex<State>>);
+
+impl Disk {
+    /// Another disk with the same bytes, on which nothing fails.
+    pub(super) fn copy(&self) -> Self {
+        Self::of(self.bytes())
+    }
+
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(Mutex::new(State { bytes, fails: Fails::Nothing })))
+    }
+
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.lock().bytes.clone()
+    }
+
+    /// Changes bytes, the engine's handles being open or not.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Vec<u8>)) {
+        change(&mut self.lock().bytes);
+    }
+
+    pub(super) fn fails(&self, fails: Fails) {
+        self.lock().fails = fails;
+    }
+
+    pub(super) fn failing(&self) -> Fails {
+        self.lock().fails
+    }
+
+    pub(super) fn factory(&self) -> Arc<BackendFactory> {
+        let disk = self.clone();
+        Arc::new(move || {
+            drop(disk.call(|_| false)?);
+            Ok(Box::new(disk.clone()) as Box<dyn StorageBackend>)
+        })
+    }
+
+    pub(super) fn open(&self, options: &Options) -> Result<Arc<RedbStore>> {
+        Ok(Arc::new(RedbStore::with_backend(self.factory(), options.clone())?))
+    }
+
+    /// Changes rows of the store on it, which nobody has open.
+    pub(super) fn tamper(
+        &self,
+        options: &Options,
+        change: impl FnOnce(&mut WriteTables<'_>, &mut Counters),
+    ) {
+        let (open, _) = Open::new(&Place::Custom(self.factory()), options).unwrap();
+        let txn = open.database().unwrap().begin_write().unwrap();
+        let mut tables = WriteTables::open(&txn).unwrap();
+        let mut counters = tables.counters().unwrap();
+        // Rows that still gather can be replaced only in the table.
+        tables.places.settle().unwrap();
+        tables.journal.settle().unwrap();
+        change(&mut tables, &mut counters);
+        tables.put_counters(&counters).unwrap();
+        drop(tables);
+        txn.commit().unwrap();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    fn call(&self, fails: impl FnOnce(Fails) -> bool) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.lock();
+        if state.fails == Fails::Everything || fails(state.fails) {
+            return Err(io::Error::other("the device failed"));
+        }
+        Ok(state)
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.call(|_| false)?.bytes.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let state = self.call(|_| false)?;
+        let from = usize::try_from(offset).unwrap();
+        let bytes = state.bytes.get(from..from + out.len());
+        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.call(|fails| fails == Fails::Writes)?;
+        state.bytes.resize(usize::try_from(len).unwrap(), 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.call(|_| false)?;
+        if state.fails == Fails::NextSync {
+            state.fails = Fails::Nothing;
+            return Err(io::Error::other("the sync failed"));
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut state = self.call(|fails| fails == Fails::Writes)?;
+        let from = usize::try_from(offset).unwrap();
+        let bytes = state.bytes.get_mut(from..from + data.len());
+        bytes.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+        Ok(())
+    }
+}
