@@ -13,6 +13,8 @@ mod cache;
 mod check;
 mod commit;
 #[cfg(test)]
+mod check_tests;
+#[cfg(test)]
 mod degraded_tests;
 mod erase;
 mod fault;
