@@ -15,6 +15,8 @@ mod commit;
 #[cfg(test)]
 mod check_tests;
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod degraded_tests;
 mod erase;
 mod fault;

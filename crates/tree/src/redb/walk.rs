@@ -103,10 +103,8 @@ impl Snapshot {
         if end <= depths.start {
             return Ok(Vec::new());
         }
-        match ancestry::at_depth(self, &head, end - 1)? {
-            Some(lowest) => self.up_to(lowest, depths.start, wanted),
-            None => Ok(Vec::new()),
-        }
+        let lowest = ancestry::at_depth(self, &head, end - 1)?;
+        lowest.map_or(Ok(Vec::new()), |lowest| self.up_to(lowest, depths.start, wanted))
     }
 
     /// The path from `lowest` up to depth `top`, both inclusive, lowest first.
@@ -148,11 +146,7 @@ impl Snapshot {
         let (top, lifted) = cut.map_or((0, vec![]), |cut| (cut.first_kept_depth, cut.lifted));
         let steps = lifted.iter().rev().map(|number| Ok(self.step(self.place_at(*number)?)));
         let lifted = self.stored(steps.collect::<Result<_, Fault>>()?)?;
-        let entries = if head.depth < top {
-            Vec::new()
-        } else {
-            self.run(self.up_to(head, top, Wanted::Entries)?)?
-        };
+        let entries = self.run(self.up_to(head, top, Wanted::Entries)?)?;
         Ok(Tail { compaction, lifted, entries })
     }
 
