@@ -24,6 +24,8 @@ mod file;
 mod group;
 mod index;
 mod keyring;
+#[cfg(test)]
+mod killed_tests;
 mod layout;
 mod leaf;
 mod log;
@@ -37,6 +39,8 @@ mod queue;
 #[cfg(test)]
 mod queue_tests;
 mod recover;
+#[cfg(test)]
+mod recover_tests;
 mod redo;
 mod restore;
 mod rewrite;
