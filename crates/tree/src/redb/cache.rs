@@ -171,3 +171,84 @@ impl Caches {
         self.contexts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Body, Kind};
+    use crate::session::Session;
+    use crate::sources::Sources;
+    use crate::store::{Expect, Store};
+    use crate::{Options, RedbStore};
+
+    /// Bytes of each body.
+    const BODY: usize = 4_000;
+
+    async fn stored(entries: usize) -> Vec<Stored> {
+        let store = Arc::new(RedbStore::in_memory(Options::new(Sources::fixed(1))).unwrap());
+        let session = Session::new(Arc::clone(&store) as _, "one", Sources::fixed(2));
+        let draft = |_| session.draft(Kind::User, Body::new("text", vec![b'x'; BODY]));
+        session.append_all((0..entries).map(draft).collect(), Expect::Any).await.unwrap();
+        store.scan(None, 0, entries).await.unwrap()
+    }
+
+    fn tail(entries: &[Stored]) -> Tail {
+        Tail { compaction: None, lifted: Vec::new(), entries: entries.to_vec() }
+    }
+
+    fn caches(entry_bytes: u64, context_bytes: u64) -> Caches {
+        Caches::new(Limits { entry_bytes, context_bytes })
+    }
+
+    #[tokio::test]
+    async fn entries_are_kept_up_to_their_bytes_and_emptied_means_none() {
+        let all = stored(100).await;
+        let kept = |caches: &Caches| {
+            all.iter().filter(|one| caches.stored(one.place.number).is_some()).count()
+        };
+        for (entry_bytes, least, most) in [(0, 0, 0), (40_000, 1, 9), (64 << 20, 100, 100)] {
+            let caches = caches(entry_bytes, 0);
+            all.iter().for_each(|one| caches.keep(one.clone()));
+            assert!((least..=most).contains(&kept(&caches)), "{} of {entry_bytes}", kept(&caches));
+            assert!(all.iter().all(|one| caches.place(one.place.number).is_some()));
+            let emptied = caches.emptied();
+            assert_eq!((kept(&emptied), emptied.place(0)), (0, None));
+            emptied.keep_entry(&all[0]);
+            assert_eq!(emptied.stored(0).is_some(), entry_bytes > 0, "the limits stay");
+        }
+    }
+
+    #[tokio::test]
+    async fn contexts_are_kept_up_to_their_bytes_with_what_they_were_extended_by() {
+        let all = stored(60).await;
+        let caches = caches(0, 100_000);
+        for head in 0..20 {
+            caches.keep_context(head, Kept::of(tail(&all[..8])));
+        }
+        let kept = (0..20).filter(|head| caches.context(*head).is_some()).count();
+        assert!((1..=2).contains(&kept), "{kept} contexts of 38 kB");
+        let mut grown = Kept::of(tail(&all[..1]));
+        grown.extend(all[1..].to_vec());
+        assert_eq!(grown.items().len(), 60);
+        caches.keep_context(99, grown);
+        assert!(caches.context(99).is_none(), "288 kB in 100 kB");
+        caches.keep_context(98, Kept::of(tail(&all[..1])));
+        assert_eq!(caches.take_context(98).map(|kept| kept.items().len()), Some(1));
+        assert!(caches.take_context(98).is_none(), "who takes one has it alone");
+    }
+
+    #[test]
+    fn neighbours_are_hashed_apart_in_their_high_and_in_their_low_bits() {
+        for shift in [0, 56] {
+            let mut counts = [0; 256];
+            for number in 0..65_536_u64 {
+                let byte = Spread.hash_one(number) >> shift & 0xff;
+                counts[usize::try_from(byte).unwrap()] += 1;
+            }
+            assert!(counts.iter().all(|count| (150..400).contains(count)), "{counts:?}");
+        }
+        let strings: std::collections::BTreeSet<u64> =
+            ["a", "b", "ab", "ba", ""].iter().map(|text| Spread.hash_one(text)).collect();
+        assert_eq!(strings.len(), 5);
+    }
+}

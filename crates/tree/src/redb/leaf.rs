@@ -117,3 +117,117 @@ fn ends(table: &[u8], width: Option<usize>, begin: u64, count: usize) -> Option<
     }
     Some(ranges)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn raw(bytes: &[u8]) -> Raw {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Raw::new(file).unwrap()
+    }
+
+    /// A leaf with these pairs: kind, a byte, count; ends of keys and of values where they vary; keys, values.
+    fn leaf(pairs: &[(&[u8], &[u8])], widths: Widths) -> Vec<u8> {
+        let mut bytes = vec![LEAF, 0];
+        bytes.extend(u16::try_from(pairs.len()).unwrap().to_le_bytes());
+        let tables = usize::from(widths.key.is_none()) + usize::from(widths.value.is_none());
+        let mut end = u32::try_from(4 + 4 * tables * pairs.len()).unwrap();
+        let keys: Vec<&[u8]> = pairs.iter().map(|pair| pair.0).collect();
+        let values: Vec<&[u8]> = pairs.iter().map(|pair| pair.1).collect();
+        for (part, width) in [(&keys, widths.key), (&values, widths.value)] {
+            for bytes_of in part {
+                end += u32::try_from(bytes_of.len()).unwrap();
+                bytes.extend(width.is_none().then(|| end.to_le_bytes()).into_iter().flatten());
+            }
+        }
+        [bytes, keys.concat(), values.concat()].concat()
+    }
+
+    fn read(raw: &mut Raw, offset: u64, widths: Widths) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let pairs = raw.leaf(offset, widths).unwrap();
+        let mut bytes = |range: &Range<u64>| raw.range(range).unwrap().to_vec();
+        pairs.iter().map(|pair| (bytes(&pair.key), bytes(&pair.value))).collect()
+    }
+
+    const PAIRS: [(&[u8], &[u8]); 3] =
+        [(b"key-one.", b"value--1"), (b"key-two.", b""), (b"last-key", b"last value")];
+    const EVEN: [(&[u8], &[u8]); 2] = [(b"key-one.", b"value--1"), (b"key-two.", b"value--2")];
+
+    #[test]
+    fn a_leaf_is_read_whatever_of_it_varies_and_wherever_it_begins() {
+        let all = [
+            (None, None, &PAIRS[..]),
+            (Some(8), None, &PAIRS),
+            (None, Some(8), &EVEN),
+            (Some(8), Some(8), &EVEN),
+        ];
+        for (key, value, pairs) in all {
+            let widths = Widths { key, value };
+            let leaf = leaf(pairs, widths);
+            let expected: Vec<_> =
+                pairs.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+            for offset in [0, 5, 4_096] {
+                let mut raw = raw(&[vec![9; offset], leaf.clone()].concat());
+                assert_eq!(read(&mut raw, offset as u64, widths), expected, "{widths:?}");
+            }
+            // A byte less, and the last value is outside the file.
+            let mut cut = raw(&leaf[..leaf.len() - 1]);
+            assert_eq!(read(&mut cut, 0, widths), []);
+            let mut other = leaf.clone();
+            other[0] = LEAF + 1;
+            assert_eq!(read(&mut raw(&other), 0, widths), []);
+        }
+    }
+
+    #[test]
+    fn a_table_that_goes_back_or_is_cut_off_leads_nowhere() {
+        let widths = Widths { key: Some(8), value: None };
+        let whole = leaf(&PAIRS, widths);
+        // The end of the second value, before that of the first.
+        let mut back = whole.clone();
+        back[8..12].copy_from_slice(&1_u32.to_le_bytes());
+        assert_eq!(read(&mut raw(&back), 0, widths), []);
+        for len in 0..16 {
+            assert_eq!(read(&mut raw(&whole[..len]), 0, widths), [], "{len}");
+        }
+        assert_eq!(read(&mut raw(&leaf(&[], widths)), 0, widths), []);
+        let mut many = whole;
+        many[2..4].copy_from_slice(&u16::MAX.to_le_bytes());
+        assert_eq!(read(&mut raw(&many), 0, widths), []);
+    }
+
+    #[test]
+    fn a_file_is_the_same_in_whatever_order_it_is_read() {
+        let bytes: Vec<u8> =
+            (0..3 * AHEAD_BYTES).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        let mut raw = raw(&bytes);
+        let len = bytes.len();
+        assert_eq!(raw.len(), len as u64);
+        let ahead = AHEAD_BYTES;
+        let reads = [
+            (0, 10),
+            (5, 5),
+            (ahead - 3, 3),
+            (ahead - 3, 6),
+            (3, 1),
+            (ahead, ahead + 7),
+            (ahead + 1, ahead + 6),
+            (len - 4, 4),
+            (len - 4, 9),
+            (len, 1),
+            (len + 5, 1),
+            (2 * ahead, ahead),
+            (0, len),
+        ];
+        for (from, count) in reads {
+            let expected = &bytes[from.min(len)..(from + count).min(len)];
+            assert!(raw.at(from as u64, count).unwrap() == expected, "{count} from {from}");
+            let range = from as u64..(from + count) as u64;
+            assert!(raw.range(&range).unwrap() == expected, "{range:?}");
+        }
+    }
+}

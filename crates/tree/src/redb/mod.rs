@@ -21,6 +21,8 @@ mod degraded_tests;
 mod erase;
 mod fault;
 mod file;
+#[cfg(test)]
+mod file_tests;
 mod group;
 mod index;
 mod keyring;

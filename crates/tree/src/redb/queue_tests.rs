@@ -54,3 +54,35 @@ fn a_closed_queue_waits_for_nobody() {
     assert_eq!(batch(&queue), [3]);
     assert!(matches!(queue.take(CAPS, None), Taken::Closed));
 }
+
+#[test]
+fn a_batch_ends_where_one_more_would_pass_a_cap_and_the_first_is_always_taken() {
+    let weights: [&[(usize, usize)]; 4] = [
+        &[(5, 1), (5, 1), (1, 1)],
+        &[(1, 5), (1, 5), (1, 1)],
+        &[(11, 1), (1, 1)],
+        &[(1, 11), (1, 1)],
+    ];
+    for (weights, taken) in weights.into_iter().zip([2, 2, 1, 1]) {
+        let queue = Queue::new(Duration::ZERO);
+        for (nth, (entries, bytes)) in (0..).zip(weights) {
+            queue.put(Weight { entries: *entries, bytes: *bytes }, nth).unwrap();
+        }
+        let first: Vec<u32> = (0..taken).collect();
+        assert_eq!(batch(&queue), first, "{weights:?}");
+        assert!(queue.has_waiting());
+        assert_eq!(batch(&queue), [taken]);
+        assert!(!queue.has_waiting());
+    }
+}
+
+#[test]
+fn nothing_goes_into_a_closed_queue_and_nobody_is_waited_for_longer_than_patience() {
+    let queue = Queue::new(Duration::ZERO);
+    assert!(matches!(queue.take(CAPS, Some(Duration::from_millis(1))), Taken::Idle));
+    queue.put(LIGHT, 1).unwrap();
+    queue.close();
+    assert_eq!(queue.put(LIGHT, 2), Err(2));
+    assert_eq!(batch(&queue), [1]);
+    assert!(matches!(queue.take(CAPS, None), Taken::Closed));
+}

@@ -1,0 +1,126 @@
+//! Files with a name: how one gets it, what becomes of one that is there already, and who is told to hold it.
+
+use std::fs;
+use std::path::Path;
+
+use super::file::{self, Place, Taken};
+use super::switch::Switch;
+use super::{Options, RedbStore, Sharing};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sources::Sources;
+
+fn publish(path: &Path, taken: Taken, bytes: &str) -> Result<()> {
+    file::publish(path, &Sources::fixed(1), taken, |temporary| {
+        fs::write(temporary, bytes).unwrap();
+        Ok(())
+    })
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_name_that_is_taken_stays_is_refused_or_gives_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    publish(&path, Taken::Refused, "first").unwrap();
+    assert!(matches!(publish(&path, Taken::Refused, "second"), Err(Error::Exists { .. })));
+    publish(&path, Taken::Stays, "third").unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+    publish(&path, Taken::Replaced, "fourth").unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "fourth");
+    assert_eq!(names(folder.path()), ["store"], "a temporary file is left");
+}
+
+#[test]
+fn what_cannot_be_made_or_named_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let failed: Result<()> = file::publish(&path, &Sources::fixed(1), Taken::Stays, |temporary| {
+        fs::write(temporary, "half").unwrap();
+        Err(Error::invalid("store", "not today"))
+    });
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Invalid);
+    let unmade: Result<()> = file::publish(&path, &Sources::fixed(1), Taken::Stays, |_| Ok(()));
+    assert_eq!(unmade.unwrap_err().kind(), ErrorKind::Storage);
+    assert_eq!(names(folder.path()), [""; 0]);
+    fs::create_dir(&path).unwrap();
+    assert_eq!(publish(&path, Taken::Replaced, "x").unwrap_err().kind(), ErrorKind::Storage);
+    assert_eq!(names(folder.path()), ["store"]);
+}
+
+fn options() -> Options {
+    Options::new(Sources::fixed(1)).log_bytes(64 << 10)
+}
+
+#[test]
+fn paths_that_are_no_files_and_files_that_are_no_stores_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |path: &Path| RedbStore::open(path, options()).unwrap_err();
+    assert_eq!(open(folder.path()).kind(), ErrorKind::Invalid);
+    assert_eq!(open(&folder.path().join("none/store")).kind(), ErrorKind::Storage);
+    let path = folder.path().join("text");
+    fs::write(&path, "no store").unwrap();
+    assert_eq!(open(&path).kind(), ErrorKind::Corrupt);
+    assert_eq!(open(&path.join("below a file")).kind(), ErrorKind::Storage);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "no store");
+    let recovered =
+        RedbStore::recover(folder.path().join("none"), &path, &options(), &mut |_, _| {});
+    assert_eq!(recovered.unwrap_err().kind(), ErrorKind::Conflict);
+    let into = folder.path().join("into");
+    let recovered =
+        RedbStore::recover(folder.path().join("none"), into, &options(), &mut |_, _| {});
+    assert_eq!(recovered.unwrap_err().kind(), ErrorKind::Storage);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_is_for_its_owner_alone_and_is_never_made_through_a_link() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("store"), folder.path().join("link"));
+    drop(RedbStore::open(&path, options()).unwrap());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    assert_eq!(RedbStore::open(&link, options()).unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+/// Beyond any process that there is.
+#[cfg(target_os = "linux")]
+const GONE: u32 = u32::MAX;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_note_of_who_holds_a_store_names_who_is_there_and_goes_with_the_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let note = folder.path().join(".store.pid");
+    let own = std::process::id();
+    let parent = std::os::unix::process::parent_id();
+    drop(RedbStore::open(&path, options()).unwrap());
+    let held = file::open(&Place::File(path.clone()), &options(), &Switch::default()).unwrap();
+    let locked = |text: &str| {
+        fs::write(&note, text).unwrap();
+        match RedbStore::open(&path, options()) {
+            Err(Error::Locked { pid, .. }) => pid,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(locked(&format!("{GONE}\nno number\n{own}\n")), Some(own));
+    assert_eq!(locked("nobody"), None);
+    drop(held);
+    fs::write(&note, format!("{GONE}\n{parent}")).unwrap();
+    file::note_pid(&path, Sharing::Writers);
+    assert_eq!(fs::read_to_string(&note).unwrap(), format!("{parent}\n{own}"));
+    file::note_pid(&path, Sharing::Writers);
+    file::remove_pid(&path);
+    assert_eq!(fs::read_to_string(&note).unwrap(), format!("{parent}\n{own}"));
+    file::remove_pid(&path);
+    assert_eq!(fs::read_to_string(&note).unwrap(), parent.to_string());
+    file::note_pid(&path, Sharing::Exclusive);
+    assert_eq!(fs::read_to_string(&note).unwrap(), own.to_string());
+    file::remove_pid(&path);
+    assert!(!note.exists());
+}
