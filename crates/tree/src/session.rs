@@ -343,4 +343,20 @@ mod tests {
         }
         assert_eq!(two.head().await.unwrap(), None);
     }
+
+    #[tokio::test]
+    async fn a_session_that_is_not_there_yet_has_an_empty_context_and_no_size() {
+        let (one, id) = session().await;
+        let ghost = Session::new(Arc::clone(one.store()), "ghost", one.sources().clone());
+        assert_eq!(ghost.context().await.unwrap(), Context::empty());
+        assert_eq!(ghost.measure().await.unwrap(), None);
+        assert_eq!(ghost.replay().await.unwrap().collect().await.unwrap(), []);
+        let nothing = ghost.append_all(Vec::new(), Expect::Any).await.unwrap_err();
+        assert_eq!(nothing.kind(), ErrorKind::Invalid);
+        let context = one.context().await.unwrap();
+        assert_eq!((context.head, context.items.len()), (Some(id), 1));
+        assert!(!context.items[0].is_masked() && !context.items[0].is_interruption());
+        one.rewind(None, Expect::Any).await.unwrap();
+        assert_eq!(one.context().await.unwrap(), Context::empty());
+    }
 }

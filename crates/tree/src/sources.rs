@@ -108,4 +108,13 @@ mod tests {
         assert_eq!(sources.nonce().0[..8], 0xF88B_B8A8_724C_81EC_u64.to_le_bytes());
         assert_eq!(format!("{sources:?}"), "Sources(..)");
     }
+
+    #[test]
+    #[cfg(feature = "redb")]
+    fn the_system_tells_the_time_and_gives_no_nonce_twice() {
+        let system = Sources::system();
+        let (before, after) = (system.now_ms(), system.now_ms());
+        assert!((1_700_000_000_000..=after).contains(&before), "{before} {after}");
+        assert_ne!(system.nonce(), system.nonce());
+    }
 }
