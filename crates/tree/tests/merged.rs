@@ -56,7 +56,7 @@ async fn whatever_is_merged_of_it() {
         for _ in 0..40 {
             let done = session(&store).append(draft(ids.len()), Expect::Any).await.unwrap();
             ids.extend(done.ids);
-            if ids.len() % 7 == 0 {
+            if ids.len().is_multiple_of(7) {
                 finds(&store, &ids).await;
             }
             // By its alias every one of them is a retry.
