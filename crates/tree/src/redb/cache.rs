@@ -208,7 +208,9 @@ mod tests {
         };
         for (entry_bytes, least, most) in [(0, 0, 0), (40_000, 1, 9), (64 << 20, 100, 100)] {
             let caches = caches(entry_bytes, 0);
-            all.iter().for_each(|one| caches.keep(one.clone()));
+            for one in &all {
+                caches.keep(one.clone());
+            }
             assert!((least..=most).contains(&kept(&caches)), "{} of {entry_bytes}", kept(&caches));
             assert!(all.iter().all(|one| caches.place(one.place.number).is_some()));
             let emptied = caches.emptied();

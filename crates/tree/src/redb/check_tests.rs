@@ -6,7 +6,7 @@ use super::Options;
 use super::tables::{Counters, SessionRow, WriteTables, id_hash, index_key};
 use super::test_disk::Disk;
 use crate::encode;
-use crate::entry::{Body, Kind};
+use crate::entry::{Body, Draft, Kind};
 use crate::id::Id;
 use crate::place::{Number, Place};
 use crate::session::Session;
@@ -26,7 +26,7 @@ struct Said {
 impl Said {
     async fn append(&mut self, alias: Option<&str>) {
         let draft = self.session.draft(Kind::User, Body::new("text", "said")).tokens(10);
-        let draft = alias.into_iter().fold(draft, |draft, alias| draft.alias(alias));
+        let draft = alias.into_iter().fold(draft, Draft::alias);
         self.ids.extend(self.session.append(draft, Expect::Any).await.unwrap().ids);
     }
 }

@@ -63,17 +63,17 @@ fn place(tables: &mut WriteTables<'_>, number: u64, change: impl FnOnce(&mut Pla
     tables.places.replace(number, &encode::pack(&place).unwrap()).unwrap();
 }
 
-fn is_corrupt<T: std::fmt::Debug>(outcome: Result<T>, of: &str) {
-    assert!(matches!(&outcome, Err(Error::Corrupt { what, .. }) if *what == of), "{outcome:?}");
+fn is_corrupt<T: std::fmt::Debug>(outcome: &Result<T>, of: &str) {
+    assert!(matches!(outcome, Err(Error::Corrupt { what, .. }) if *what == of), "{outcome:?}");
 }
 
 #[tokio::test]
 async fn a_path_under_another_parent_is_never_answered() {
     let (store, ids) =
         tampered(|tables| place(tables, 2, |it| (it.parent, it.jump) = (Some(0), 0))).await;
-    is_corrupt(store.path(ids[2], 0..9).await, "place");
-    is_corrupt(store.tail(ids[2]).await, "place");
-    is_corrupt(store.context(ids[2]).await, "place");
+    is_corrupt(&store.path(ids[2], 0..9).await, "place");
+    is_corrupt(&store.tail(ids[2]).await, "place");
+    is_corrupt(&store.context(ids[2]).await, "place");
     assert!(store.path(ids[2], 1..9).await.is_ok(), "the entry itself is whole");
     assert!(store.context(ids[5]).await.is_ok());
 }
@@ -81,18 +81,18 @@ async fn a_path_under_another_parent_is_never_answered() {
 #[tokio::test]
 async fn a_walk_that_would_not_end_is_an_error() {
     let (store, ids) = tampered(|tables| place(tables, 4, |it| it.depth = 7)).await;
-    is_corrupt(store.path(ids[5], 0..9).await, "place");
+    is_corrupt(&store.path(ids[5], 0..9).await, "place");
     let (store, ids) = tampered(|tables| place(tables, 4, |it| it.parent = Some(4))).await;
-    is_corrupt(store.path(ids[5], 0..9).await, "place");
+    is_corrupt(&store.path(ids[5], 0..9).await, "place");
     let (store, ids) = tampered(|tables| place(tables, 4, |it| it.jump = 5)).await;
-    is_corrupt(store.seek(ids[5], &[Seek::Depth(0)]).await, "place");
+    is_corrupt(&store.seek(ids[5], &[Seek::Depth(0)]).await, "place");
     for number in [4, 9] {
         let point = |it: &mut Place| it.compaction = Some(number);
         let (store, ids) = tampered(|tables| place(tables, 3, point)).await;
-        is_corrupt(store.measure(ids[3]).await, "place");
+        is_corrupt(&store.measure(ids[3]).await, "place");
         let point = |it: &mut Place| it.pins = Some(number);
         let (store, ids) = tampered(|tables| place(tables, 3, point)).await;
-        is_corrupt(store.measure(ids[3]).await, "place");
+        is_corrupt(&store.measure(ids[3]).await, "place");
         assert!(store.measure(ids[2]).await.is_ok());
     }
 }
@@ -102,7 +102,7 @@ async fn a_change_that_needs_a_damaged_row_fails_and_leaves_no_trace() {
     let (store, ids) = tampered(|tables| place(tables, 5, |it| it.number = 4)).await;
     let (one, two) = (session(&store, "one"), session(&store, "two"));
     let before = store.stats().await.unwrap();
-    is_corrupt(append(&two).await, "place");
+    is_corrupt(&append(&two).await, "place");
     assert_eq!(store.stats().await.unwrap(), before);
     append(&one).await.unwrap();
     two.rewind(Some(ids[4]), Expect::Any).await.unwrap_err();
@@ -146,7 +146,7 @@ async fn an_undo_of_what_comes_later_is_damage() {
         tables.journal.replace(number, &encode::pack(&row).unwrap()).unwrap();
     });
     let store = disk.open(&options()).unwrap();
-    is_corrupt(session(&store, "two").undo().await, "journal");
+    is_corrupt(&session(&store, "two").undo().await, "journal");
     session(&store, "one").undo().await.unwrap();
 }
 

@@ -71,7 +71,7 @@ async fn a_full_disk_is_read_and_takes_nothing_until_there_is_room() {
     ids.extend(append(&session, "there is room again").await.unwrap().ids);
     reads(&store, &ids).await;
     drop((store, session));
-    reads(&*disk.open(&options()).unwrap(), &ids).await;
+    reads(&disk.open(&options()).unwrap(), &ids).await;
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn who_hears_of_a_failed_sync_retries_and_there_is_one_entry() {
         assert_eq!(scanned.len(), ids.len(), "{durability:?}");
         reads(&store, &ids).await;
         drop((store, session));
-        reads(&*disk.open(&options).unwrap(), &ids).await;
+        reads(&disk.open(&options).unwrap(), &ids).await;
     }
 }
 
@@ -142,7 +142,7 @@ async fn what_fails_while_nobody_waits_is_mended_before_the_next_change() {
         ids.extend(append(&session, "said after").await.unwrap().ids);
         reads(&store, &ids).await;
         drop((store, session));
-        reads(&*disk.open(&options).unwrap(), &ids).await;
+        reads(&disk.open(&options).unwrap(), &ids).await;
     }
 }
 

@@ -47,19 +47,19 @@ impl Case {
         Self { folder: tempfile::tempdir().unwrap(), disk: Disk::default() }
     }
 
-    fn into_path(&self) -> PathBuf {
+    fn new_path(&self) -> PathBuf {
         self.folder.path().join("into")
     }
 
     fn try_recover(&self, options: &Options) -> Result<RecoverReport> {
         let damaged = self.folder.path().join("damaged");
         std::fs::write(&damaged, self.disk.bytes()).unwrap();
-        RedbStore::recover(&damaged, self.into_path(), options, &mut |_, _| {})
+        RedbStore::recover(&damaged, self.new_path(), options, &mut |_, _| {})
     }
 
     async fn recover(&self, options: &Options) -> (Arc<RedbStore>, RecoverReport) {
         let report = self.try_recover(options).unwrap();
-        let store = Arc::new(RedbStore::open(self.into_path(), options.clone()).unwrap());
+        let store = Arc::new(RedbStore::open(self.new_path(), options.clone()).unwrap());
         let verified = store.verify().await.unwrap();
         assert_eq!((verified.problems, verified.lost), (vec![], report.lost));
         (store, report)
@@ -137,7 +137,7 @@ async fn a_key_is_needed_for_an_encrypted_store_whose_wrapped_secret_is_lost() {
     });
     let refused = case.try_recover(&options()).unwrap_err();
     assert!(matches!(refused, Error::Key { .. }), "{refused}");
-    assert!(!case.into_path().exists());
+    assert!(!case.new_path().exists());
     let (store, report) = case.recover(&sealed(options())).await;
     assert_eq!(report.lost, 0);
     let entry = store.entries(&[id]).await.unwrap().remove(0).unwrap().entry;
@@ -208,7 +208,7 @@ async fn what_is_whole_and_breaks_a_rule_is_named_and_a_stand_in_takes_its_place
     drop(store);
     // Recovered once more it is what it was: stand-ins stay stand-ins.
     let again = Case::new();
-    again.disk.change(|bytes| *bytes = std::fs::read(case.into_path()).unwrap());
+    again.disk.change(|bytes| *bytes = std::fs::read(case.new_path()).unwrap());
     let (store, report) = again.recover(&options()).await;
     assert_eq!((report.entries, report.lost, report.lost_ids), (3, 1, vec![pin.id()]));
     assert_eq!(store.path(child.id(), 0..9).await.unwrap().len(), 3);
