@@ -44,6 +44,7 @@ where
     an_erased_body_is_gone_and_its_id_stays(empty().await).await;
     an_erasure_is_all_or_nothing(empty().await).await;
     erasing_lists_what_may_still_tell(empty().await).await;
+    a_nonce_follows_from_what_it_is_for(&*empty().await);
 }
 
 fn session(store: &Arc<dyn Store>, name: &str) -> Session {
@@ -531,4 +532,15 @@ async fn erasing_lists_what_may_still_tell(store: Arc<dyn Store>) {
     let branches = branches.map(|(session, branch)| (session.to_owned(), branch.to_owned()));
     assert_eq!(dependants.branches, branches);
     clean(&store).await;
+}
+
+fn a_nonce_follows_from_what_it_is_for(store: &dyn Store) {
+    let nonce = |identity: &[&str]| {
+        let parts: Vec<&[u8]> = identity.iter().map(|part| part.as_bytes()).collect();
+        store.nonce_for(&parts)
+    };
+    assert_eq!(nonce(&["a file", "line 1"]), nonce(&["a file", "line 1"]));
+    let others = [nonce(&["a file", "line 2"]), nonce(&["a file", "lin", "e 1"])];
+    assert!(!others.contains(&nonce(&["a file", "line 1"])));
+    assert_ne!(others[0], others[1]);
 }

@@ -7,6 +7,9 @@
 //! without its call or a call without its result.
 
 mod difference;
+#[cfg(test)]
+#[cfg(feature = "redb")]
+mod kit;
 mod layout;
 
 use std::sync::Arc;

@@ -241,6 +241,8 @@ fn a_key_file_is_for_its_owner_alone() {
         MasterKey::from_file(&path)
     };
     assert!(write(&format!("{}\n", "5a".repeat(32)), 0o600).is_ok());
+    let indented = format!("{:>128}", "5a".repeat(32));
+    assert!(write(&indented, 0o600).is_ok(), "as much white space as digits");
     assert!(matches!(write("5a5a", 0o600), Err(Error::Key { .. })));
     assert!(matches!(write(&"zz".repeat(32), 0o600), Err(Error::Key { .. })));
     if cfg!(unix) {

@@ -262,3 +262,7 @@ impl Pairing {
         Item { source: rules.source(&stored), stored, form, callers }
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "redb")]
+mod tests;

@@ -268,6 +268,53 @@ fn what_is_lifted_comes_with_the_rest_of_its_call_group() {
 }
 
 #[test]
+fn a_pin_of_a_result_lifts_the_call_it_answers_and_no_other_open_one() {
+    let mut wood = Wood::default();
+    wood.put(Kind::User, &|_| ());
+    let open = wood.calls(&["a"]);
+    let caller = wood.calls(&["b"]);
+    let result = wood.answers(&["b"]);
+    wood.answers(&["a"]);
+    wood.about(Kind::Pin, result);
+    let kept = wood.put(Kind::User, &|_| ());
+    let cut = wood.about(Kind::Compaction, kept);
+    assert_eq!(wood.cut(cut).lifted, [caller, result], "not {open}");
+}
+
+#[test]
+fn who_interrupts_a_call_is_no_part_of_its_group() {
+    let mut wood = Wood::default();
+    wood.put(Kind::User, &|_| ());
+    let caller = wood.calls(&["a"]);
+    let user = wood.put(Kind::User, &|_| ());
+    for (pinned, other) in [(user, caller), (caller, user)] {
+        wood.about(Kind::Pin, pinned);
+        let kept = wood.put(Kind::User, &|_| ());
+        let cut = wood.about(Kind::Compaction, kept);
+        assert_eq!(wood.cut(cut).lifted, [pinned], "without {other}");
+        wood.about(Kind::Unpin, pinned);
+    }
+}
+
+#[test]
+fn a_mask_of_what_went_with_the_lost_part_of_a_path_is_passed_over() {
+    let gone = Mask { entry: Id::from_bytes([9; 32]), saved_tokens: 7 };
+    for (root, saved) in [(Kind::Lost, Some(4)), (Kind::User, None)] {
+        let mut wood = Wood::default();
+        wood.put(root, &|_| ());
+        let first = wood.put(Kind::User, &|_| ());
+        let caller = wood.calls(&["a"]);
+        let result = wood.answers(&["a"]);
+        let target = Some(wood.id(first));
+        let masks = vec![gone, Mask { entry: wood.id(caller), saved_tokens: 4 }];
+        let landed = wood.try_put(Some(result), Kind::Compaction, 10.into(), &|it| {
+            (it.target, it.masks) = (target, masks.clone());
+        });
+        assert_eq!(landed.ok().map(|at| wood.cut(at).covered_tokens), saved, "under {root}");
+    }
+}
+
+#[test]
 fn a_cut_goes_on_and_parts_no_call_from_its_result() {
     let mut wood = Wood::default();
     let first = wood.put(Kind::User, &|_| ());

@@ -1,43 +1,11 @@
 //! Differences between heads of small histories, each against the rule it stands for.
 
-use std::sync::Arc;
-
 use super::*;
-use crate::entry::{Body, Draft, Kind, Mask};
-use crate::{Expect, Options, RedbStore, Session, Sources};
+use crate::context::kit::Work;
+use crate::entry::{Kind, Mask};
 
-/// A session whose every entry has ten tokens.
-struct Work(Session);
-
-impl Work {
-    fn new() -> Self {
-        let store = RedbStore::in_memory(Options::new(Sources::fixed(1))).unwrap();
-        Self(Session::new(Arc::new(store), "work", Sources::fixed(2)))
-    }
-
-    fn draft(&self, kind: Kind) -> Draft {
-        self.0.draft(kind, Body::new("text", "words")).tokens(10)
-    }
-
-    async fn put(&self, draft: Draft) -> Id {
-        self.0.append(draft, Expect::Any).await.unwrap().ids[0]
-    }
-
-    async fn say(&self, kind: Kind) -> Id {
-        self.put(self.draft(kind)).await
-    }
-
-    async fn compact(&self, first_kept: Id) -> Id {
-        self.put(self.draft(Kind::Compaction).target(first_kept)).await
-    }
-
-    async fn rewind(&self, to: Id) {
-        self.0.rewind(Some(to), Expect::Any).await.unwrap();
-    }
-
-    async fn between(&self, before: Id, after: Id) -> Difference {
-        Difference::between(&**self.0.store(), before, after).await.unwrap()
-    }
+async fn between(work: &Work, before: Id, after: Id) -> Difference {
+    Difference::between(work.store(), before, after).await.unwrap()
 }
 
 /// What happened to which entries of which part.
@@ -51,13 +19,13 @@ async fn a_later_head_adds_and_an_earlier_one_takes_away() {
     let work = Work::new();
     let [one, two] = [work.say(Kind::User).await, work.say(Kind::Assistant).await];
     let three = work.say(Kind::User).await;
-    let on = work.between(two, three).await;
+    let on = between(&work, two, three).await;
     let same = (Change::Same, Source::Later, vec![one, two]);
     assert_eq!(told(&on.runs), [same.clone(), (Change::Added, Source::Later, vec![three])]);
     assert_eq!((on.before.head, on.after.head), (Some(two), Some(three)));
     let totals = [Change::Same, Change::Added, Change::Removed].map(|change| on.total(change));
     assert_eq!(totals, [(2, 20), (1, 10), (0, 0)]);
-    let back = work.between(three, two).await;
+    let back = between(&work, three, two).await;
     assert_eq!(told(&back.runs), [same, (Change::Removed, Source::Later, vec![three])]);
 }
 
@@ -67,7 +35,7 @@ async fn a_summary_replaces_what_it_covers_and_what_is_lifted_or_kept_is_the_sam
     let prompt = work.put(work.draft(Kind::SystemPrompt).slot("rules")).await;
     let [old, kept] = [work.say(Kind::User).await, work.say(Kind::User).await];
     let summary = work.compact(kept).await;
-    let difference = work.between(kept, summary).await;
+    let difference = between(&work, kept, summary).await;
     let expected = [
         (Change::Same, Source::Pin, vec![prompt]),
         (Change::Replaced, Source::Later, vec![old]),
@@ -87,7 +55,7 @@ async fn a_newer_summary_replaces_the_older_one() {
     let last = work.say(Kind::User).await;
     let newer = work.compact(second).await;
     // The older one stands behind the first kept entry of the newer one, and is no more in view.
-    let difference = work.between(last, newer).await;
+    let difference = between(&work, last, newer).await;
     let expected = [
         (Change::Replaced, Source::Summary, vec![older]),
         (Change::Replaced, Source::Kept, vec![first]),
@@ -112,14 +80,14 @@ async fn what_stood_on_another_branch_is_removed_and_not_replaced() {
         (Change::Added, Source::Kept, vec![kept]),
     ];
     // As deep as what is covered, but not on its path.
-    let plain = work.between(elsewhere, summary).await;
+    let plain = between(&work, elsewhere, summary).await;
     let removed = [
         (Change::Replaced, Source::Later, vec![root, fork]),
         (Change::Removed, Source::Later, vec![elsewhere]),
     ];
     assert_eq!(told(&plain.runs), [&removed[..], &added[..]].concat());
     // A summary of the other branch has nothing to do with the one here.
-    let compacted = work.between(summary_elsewhere, summary).await;
+    let compacted = between(&work, summary_elsewhere, summary).await;
     let removed = [
         (Change::Removed, Source::Summary, vec![summary_elsewhere]),
         (Change::Replaced, Source::Kept, vec![fork]),
@@ -133,7 +101,7 @@ async fn a_rewind_over_a_compaction_brings_back_what_it_covered() {
     let work = Work::new();
     let [old, kept] = [work.say(Kind::User).await, work.say(Kind::User).await];
     let summary = work.compact(kept).await;
-    let difference = work.between(summary, kept).await;
+    let difference = between(&work, summary, kept).await;
     // What is still in view is the same, whichever part it belonged to.
     let expected = [
         (Change::Removed, Source::Summary, vec![summary]),
@@ -151,7 +119,7 @@ async fn a_mask_changes_an_entry_that_is_kept_and_covers_nothing() {
     let result = work.put(work.draft(Kind::ToolResult).answers(["a"])).await;
     let masks = vec![Mask { entry: caller, saved_tokens: 4 }];
     let summary = work.put(work.draft(Kind::Compaction).target(caller).masks(masks)).await;
-    let difference = work.between(result, summary).await;
+    let difference = between(&work, result, summary).await;
     let expected = [
         (Change::Replaced, Source::Later, vec![old]),
         (Change::Removed, Source::Later, vec![caller]),
@@ -167,7 +135,7 @@ async fn what_closes_a_call_is_an_item_without_tokens() {
     let work = Work::new();
     let caller = work.put(work.draft(Kind::Assistant).calls(["a"])).await;
     let next = work.say(Kind::User).await;
-    let difference = work.between(caller, next).await;
+    let difference = between(&work, caller, next).await;
     let expected = [
         (Change::Same, Source::Later, vec![caller]),
         (Change::Added, Source::Later, vec![caller, next]),
@@ -180,7 +148,7 @@ async fn what_closes_a_call_is_an_item_without_tokens() {
 async fn what_stands_elsewhere_is_removed_here_and_added_there() {
     let work = Work::new();
     let [one, two] = [work.say(Kind::User).await, work.say(Kind::User).await];
-    let items = work.between(one, two).await.after.items;
+    let items = between(&work, one, two).await.after.items;
     let [first, second] = &items[..] else { panic!("{items:?}") };
     let (before, after) = ([first.clone(), second.clone()], [second.clone(), first.clone()]);
     let expected = [
