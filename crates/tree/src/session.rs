@@ -114,7 +114,6 @@ impl Session {
         let to_branch =
             Move { branch: Some(branch.to_owned()), expect: Expect::Empty, to: To::Entry(at) };
         let change = Change {
-            presence: Presence::Existing,
             activate: Some(branch.to_owned()),
             ..self.change(Reason::Fork, vec![], vec![to_branch])
         };
@@ -140,7 +139,6 @@ impl Session {
     /// `NotFound` for an unknown branch.
     pub async fn switch(&self, branch: &str) -> Result<Committed> {
         let change = Change {
-            presence: Presence::Existing,
             activate: Some(branch.to_owned()),
             ..self.change(Reason::Switch, vec![], vec![])
         };
@@ -153,6 +151,9 @@ impl Session {
     /// # Errors
     /// `NotFound` for an unknown entry.
     pub async fn label(&self, entry: Id, name: &str) -> Result<Committed> {
+        if self.store.entries(&[entry]).await?.pop().flatten().is_none() {
+            return Err(Error::no_entry(&entry));
+        }
         let body = Label { name: name.to_owned() }.body();
         self.append(self.draft(Kind::Record, body).target(entry), Expect::Any).await
     }
@@ -177,7 +178,6 @@ impl Session {
             },
         };
         let change = Change {
-            presence: Presence::Existing,
             activate: row.activated.as_ref().map(|(before, _)| before.clone()),
             ..self.change(Reason::Undo(row.number), vec![], row.moves.iter().map(back).collect())
         };
@@ -358,5 +358,43 @@ mod tests {
         assert!(!context.items[0].is_masked() && !context.items[0].is_interruption());
         one.rewind(None, Expect::Any).await.unwrap();
         assert_eq!(one.context().await.unwrap(), Context::empty());
+    }
+
+    #[tokio::test]
+    async fn a_label_names_an_entry_that_is_there_and_other_records_need_none() {
+        let (one, id) = session().await;
+        let unknown = Id::from_bytes([9; 32]);
+        let refused = one.label(unknown, "lost").await.unwrap_err();
+        assert_eq!((refused.kind(), one.head().await.unwrap()), (ErrorKind::NotFound, Some(id)));
+        let label = one.label(id, "start").await.unwrap().ids[0];
+        let named = one.store().entries(&[label]).await.unwrap().remove(0).unwrap();
+        assert_eq!(named.entry.envelope().target, Some(id));
+        assert_eq!(Label::from_body(named.entry.body().unwrap()).unwrap().name, "start");
+        let record = one.draft(Kind::Record, Body::new("text", "of another store"));
+        one.append(record.target(unknown), Expect::Any).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_row_that_takes_back_itself_or_a_later_one_is_damage() {
+        for of in [1, 2] {
+            let (one, id) = session().await;
+            let moved = Move { branch: None, expect: Expect::Any, to: To::Entry(id) };
+            one.commit(Reason::Undo(of), vec![], vec![moved]).await.unwrap();
+            assert_eq!(one.info().await.unwrap().journal, 1);
+            let refused = one.undo().await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Corrupt, "of row {of}: {refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_before_a_recovery_is_taken_back() {
+        let (one, id) = session().await;
+        let moved = Move { branch: None, expect: Expect::Any, to: To::Nothing };
+        one.commit(Reason::Recover, vec![], vec![moved]).await.unwrap();
+        assert_eq!(one.undo().await.unwrap_err().kind(), ErrorKind::NotFound);
+        one.rewind(Some(id), Expect::Any).await.unwrap();
+        one.undo().await.unwrap();
+        assert_eq!(one.head().await.unwrap(), None);
+        assert_eq!(one.undo().await.unwrap_err().kind(), ErrorKind::NotFound);
     }
 }
