@@ -5,9 +5,7 @@
 use serde::{Deserialize, Serialize};
 use treering_provider::{Anchor, Calibrations, Calibrator, Step};
 use treering_tree::context::Source;
-use treering_tree::{
-    Change, Id, Kind, Measure, MemoWrite, Place, Presence, Reason, Session, Store, limits,
-};
+use treering_tree::{Change, Id, Kind, Measure, MemoWrite, Place, Reason, Session, Store, limits};
 
 use crate::error::Result;
 use crate::gather::message_of;
@@ -129,7 +127,6 @@ async fn keep(session: &Session, mut known: Known) -> Result<()> {
     }
     let memo = MemoWrite { name: NAME.to_owned(), expect: None, value: Some(value) };
     let change = Change {
-        presence: Presence::Existing,
         memos: vec![memo],
         ..Change::new(session.name(), Reason::Land, session.sources().now_ms())
     };

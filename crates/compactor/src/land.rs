@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use treering_policy::{Outcome, Policy, SkipReason, required_gain};
 use treering_tree::{
-    Change, Committed, Cut, Draft, Error, Expect, Id, Kind, Measure, Move, Number, Place, Presence,
-    Reason, Seek, Session, To,
+    Change, Committed, Cut, Draft, Error, Expect, Id, Kind, Measure, Move, Number, Place, Reason,
+    Seek, Session, To,
 };
 
 use crate::error::{Error as LandError, Result};
@@ -168,7 +168,6 @@ impl Landing<'_> {
             memos.push(remembered::write(self.branch, memo, &breaker));
         }
         Ok(Change {
-            presence: Presence::Existing,
             entries: vec![draft],
             moves: vec![moved],
             memos,

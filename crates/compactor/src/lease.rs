@@ -7,9 +7,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use treering_tree::{
-    Change, Error as TreeError, Memo, MemoWrite, Presence, Reason, Session, limits,
-};
+use treering_tree::{Change, Error as TreeError, Memo, MemoWrite, Reason, Session, limits};
 
 use crate::error::Result;
 use crate::run::CompactionResult;
@@ -131,11 +129,8 @@ impl Held {
     async fn swap(&self, expect: Option<Memo>, value: &[u8]) -> Result<(), TreeError> {
         let memo = MemoWrite { name: self.name(), expect, value: Some(value.to_vec()) };
         let now_ms = self.session.sources().now_ms();
-        let change = Change {
-            presence: Presence::Existing,
-            memos: vec![memo],
-            ..Change::new(self.session.name(), Reason::Land, now_ms)
-        };
+        let change =
+            Change { memos: vec![memo], ..Change::new(self.session.name(), Reason::Land, now_ms) };
         self.session.store().commit(change).await.map(drop)
     }
 }

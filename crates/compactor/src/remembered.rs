@@ -1,7 +1,7 @@
 //! What is remembered of a branch's automatic compactions: its breaker, a memo of the session.
 
 use treering_policy::Breaker;
-use treering_tree::{Change, Error as TreeError, Memo, MemoWrite, Presence, Reason, Session};
+use treering_tree::{Change, Error as TreeError, Memo, MemoWrite, Reason, Session};
 
 use crate::error::Result;
 use crate::lease::memo_name;
@@ -40,7 +40,6 @@ pub(crate) async fn change(
             return Ok(());
         }
         let commit = Change {
-            presence: Presence::Existing,
             memos: vec![write(branch, memo, &after)],
             ..Change::new(session.name(), Reason::Land, session.sources().now_ms())
         };
