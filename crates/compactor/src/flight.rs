@@ -277,3 +277,6 @@ impl std::fmt::Debug for Handle {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

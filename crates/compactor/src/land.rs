@@ -182,3 +182,6 @@ pub(crate) fn tokens_after(cut: &Cut, head: &Place, (summary, saved): (u32, u64)
     let kept = head.tokens_through.saturating_sub(cut.covered_tokens);
     cut.lifted_tokens + u64::from(summary) + kept.saturating_sub(saved)
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,4 +158,52 @@ mod tests {
         assert_eq!([9, 10, 11].map(|now_ms| lease.is_held(now_ms)), [true, false, false]);
         assert!(!Lease::default().is_held(0));
     }
+
+    async fn take(desk: &Desk) -> Result<Held, Lease> {
+        Held::take(&desk.session, "main").await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_renews_holds_on_and_who_let_it_run_out_is_told() {
+        let desk = Desk::with("u1").await;
+        let Ok(mut first) = take(&desk).await else { panic!() };
+        assert_eq!(first.fence(), 1);
+        for _ in 0..2 {
+            desk.pass_ms(LEASE_MS - 100);
+            assert!(first.renew().await.unwrap());
+        }
+        desk.pass_ms(LEASE_MS - 100);
+        let holder = take(&desk).await.err().unwrap();
+        assert_eq!(holder.fence, 1, "held for longer than it was taken for");
+        desk.pass_ms(100);
+        let Ok(mut second) = take(&desk).await else { panic!() };
+        assert_eq!(second.fence(), 2);
+        assert!(!first.renew().await.unwrap());
+        // Neither that nor giving it back takes anything from who has it now.
+        first.release(None).await;
+        assert!(second.renew().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_is_demanded_is_what_the_holder_wrote_last() {
+        let desk = Desk::with("u1").await;
+        let Ok(mut held) = take(&desk).await else { panic!() };
+        held.renew().await.unwrap();
+        let (_, memo) = Lease::read(&desk.session, "main").await.unwrap();
+        let demand = held.demand();
+        assert_eq!((demand.expect, demand.value), (Some(memo.clone()), memo));
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_is_given_back_is_free_at_once_and_says_what_came_of_it() {
+        let desk = Desk::with("u1").await;
+        let Ok(held) = take(&desk).await else { panic!() };
+        let reason = treering_policy::SkipReason::Empty;
+        let last = Some(CompactionResult::skipped(7, reason));
+        held.release(last.clone()).await;
+        let (lease, _) = Lease::read(&desk.session, "main").await.unwrap();
+        assert_eq!((lease.last, lease.until_ms), (last, None));
+        let Ok(next) = take(&desk).await else { panic!() };
+        assert_eq!(next.fence(), 2);
+    }
 }

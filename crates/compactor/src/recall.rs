@@ -204,6 +204,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_definition_names_the_tool_and_the_arguments_it_takes() {
+        let definition = RecallTool::definition();
+        assert_eq!(definition["name"], RecallTool::NAME);
+        let parameters = &definition["parameters"];
+        assert_eq!(parameters["required"], json!(["query"]));
+        let names: Vec<&String> = parameters["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(names, ["query", "most"]);
+        assert_eq!(parameters["properties"]["most"]["maximum"], FINDS_MAX);
+    }
+
+    #[tokio::test]
+    async fn as_many_finds_are_told_as_were_asked_for_and_no_more_than_the_most() {
+        let desk = Desk::with(&format!("{} u20 a20", "u30 ".repeat(40))).await;
+        compact(&desk, &keeping(50), "sum").await;
+        let tool = RecallTool::new(&desk.session);
+        for (most, told) in
+            [(json!(null), FINDS), (json!(3), 3), (json!(0), 1), (json!(99), FINDS_MAX)]
+        {
+            let text = tool.call(&json!({ "query": "number", "most": most })).await.unwrap();
+            assert_eq!(text.lines().filter(|line| line.contains("number")).count(), told, "{most}");
+        }
+    }
+
+    #[tokio::test]
     async fn without_a_compaction_everything_is_in_view() {
         let desk = Desk::with("u400").await;
         let text = RecallTool::new(&desk.session).call(&json!({ "query": "number" })).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use treering_policy::{Policy, SkipReason};
 use treering_provider::TokenCounter;
-use treering_tree::{Context, Counter, Draft, Expect, Id, Kind, Message, Role, Seek};
+use treering_tree::{Context, Counter, Draft, Expect, Id, Kind, Message, Role, Seek, Session};
 
 use crate::kit::{Desk, Words, keeping};
 use crate::{Compactor, Look, RunOptions, counted};
@@ -46,6 +46,17 @@ fn compactor(counter: impl TokenCounter + 'static, replies: &[&str]) -> Compacto
     let replies = replies.iter().map(|reply| Ok((*reply).to_owned()));
     let script = treering_provider::Scripted::new(replies);
     Compactor::new(Arc::new(counter), Arc::new(script))
+}
+
+#[tokio::test]
+async fn keeps_every_promise_of_a_store() {
+    treering_tree::conformance::all(|| async {
+        let desk = Desk::new();
+        let store = Arc::clone(desk.session.store());
+        let session = Session::new(store, "one", desk.session.sources().clone());
+        Arc::clone(compactor(Words, &[]).recounted(&session).store())
+    })
+    .await;
 }
 
 #[tokio::test]
