@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Options;
+use super::place_row;
 use super::tables::{Counters, SessionRow, WriteTables, id_hash, index_key};
 use super::test_disk::Disk;
 use crate::encode;
@@ -55,7 +56,7 @@ type Tables<'t> = WriteTables<'t>;
 fn place(tables: &mut Tables<'_>, number: Number, change: impl FnOnce(&mut Place)) {
     let mut place = tables.place_at(number).unwrap();
     change(&mut place);
-    tables.places.replace(number, &encode::pack(&place).unwrap()).unwrap();
+    tables.places.replace(number, &place_row::pack(&place).unwrap()).unwrap();
 }
 
 fn session(tables: &mut Tables<'_>, number: u64, change: impl FnOnce(&mut SessionRow)) {
@@ -149,7 +150,7 @@ async fn an_entry_against_its_place_and_the_index() {
         ),
         (
             "the place it would have under another root",
-            |tables, _| place(tables, 4, |it| (it.parent, it.jump) = (Some(0), 0)),
+            |tables, _| place(tables, 4, |it| (it.parent, it.jump, it.run) = (Some(0), 0, 0)),
             &[("place", "#4")],
         ),
         ("another tree", |tables, _| session(tables, 0, |row| row.tree = 1), &[("place", "#0")]),
@@ -170,8 +171,8 @@ async fn an_entry_against_its_place_and_the_index() {
             "another key in the index",
             |tables, _| {
                 let key = id_key(tables, 0);
-                assert!(tables.ids.remove(key.as_slice()).unwrap().is_some());
-                tables.ids.insert([0xff; 16].as_slice(), [].as_slice()).unwrap();
+                assert!(tables.ids.remove(key).unwrap().is_some());
+                tables.ids.insert([0xff; 16], ()).unwrap();
             },
             &[("index", "#0")],
         ),
@@ -179,7 +180,7 @@ async fn an_entry_against_its_place_and_the_index() {
             "no key in the index",
             |tables, _| {
                 let key = id_key(tables, 0);
-                assert!(tables.ids.remove(key.as_slice()).unwrap().is_some());
+                assert!(tables.ids.remove(key).unwrap().is_some());
             },
             &[("index", "ids"), ("index", "#0")],
         ),
@@ -188,7 +189,7 @@ async fn an_entry_against_its_place_and_the_index() {
             |tables, _| {
                 for number in 0..7 {
                     let key = id_key(tables, number);
-                    tables.ids.insert(key.as_slice(), [].as_slice()).unwrap();
+                    tables.ids.insert(key, ()).unwrap();
                 }
             },
             &[],
@@ -197,7 +198,7 @@ async fn an_entry_against_its_place_and_the_index() {
             "more keys than entries",
             |tables, _| {
                 for number in 0..8 {
-                    tables.ids.insert(index_key(0, number).as_slice(), [].as_slice()).unwrap();
+                    tables.ids.insert(index_key(0, number), ()).unwrap();
                 }
             },
             &[("index", "ids")],

@@ -11,9 +11,9 @@ mod answer;
 mod apply;
 mod cache;
 mod check;
-mod commit;
 #[cfg(test)]
 mod check_tests;
+mod commit;
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]

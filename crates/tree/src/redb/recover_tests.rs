@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
+use super::place_row;
 use super::tables::{SessionRow, WriteTables};
 use super::test_disk::Disk;
 use super::{Options, RecoverReport, RedbStore};
@@ -156,7 +157,7 @@ fn smuggle(tables: &mut WriteTables<'_>, number: u64, entry: &Entry) {
         ..tables.place_at(number - 1).unwrap()
     };
     tables.append_entry(number, &encode::frame(entry, None)).unwrap();
-    tables.append_place(number, &encode::pack(&place).unwrap()).unwrap();
+    tables.append_place(number, &place_row::pack(&place).unwrap()).unwrap();
     tables.entries.settle().unwrap();
 }
 
