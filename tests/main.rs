@@ -31,6 +31,8 @@ mod errors;
 mod files;
 /// What existing tools get wrong in compaction.
 mod flaws;
+/// A store whose queue is full.
+mod full;
 /// Five compactions in a row.
 mod generations;
 /// The ids of the format's document, by a script in another language.
