@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tests::image::Image;
 use tests::rng::Rng;
 use tests::sim_disk::{Faults, SimDisk};
 use treering_tree::{Body, Durability, Expect, Kind, Options, RedbStore, Session, Sources, Store};
@@ -42,7 +43,7 @@ async fn died(durability: Durability) -> SimDisk {
 }
 
 /// Entries that the store over an image holds, all of them in order and without a contradiction.
-async fn found(image: Vec<u8>, durability: Durability) -> u64 {
+async fn found(image: Image, durability: Durability) -> u64 {
     let store = open(&SimDisk::new(image, Faults::default()), durability);
     assert_eq!(store.verify().await.unwrap().problems, []);
     let session = Session::new(Arc::clone(&store) as Arc<dyn Store>, "s", Sources::fixed(3));

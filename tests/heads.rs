@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tests::history::{Event, check};
+use tests::profile::HEAD_ROUNDS;
 use treering_tree::{Body, Error, Expect, Kind, Options, RedbStore, Session, Sources, Store};
 
 const WRITERS: usize = 16;
@@ -93,9 +94,10 @@ async fn history(store: &Arc<dyn Store>, rounds: usize) -> Vec<Event> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invariant_5_what_was_read_and_swapped_fits_one_order() {
     let store = memory();
-    let events = history(&store, 1_500).await;
+    let events = history(&store, HEAD_ROUNDS).await;
     let last = session(&store, 0).head().await.unwrap();
     assert_eq!(check(&events, last), Ok(()));
+    println!("{} head operations", events.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

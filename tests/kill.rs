@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tests::profile::KILLS;
 use tests::rng::Rng;
 use treering_tree::{Body, Error, Expect, Kind, Options, RedbStore, Session, Sources, Store};
 
-const KILLS: usize = 60;
 const STORE: &str = "TREERING_KILL_STORE";
 
 fn open(path: &Path, seed: u64) -> Result<Arc<dyn Store>, Error> {

@@ -1,11 +1,15 @@
 //! The test kit: what the tests under this folder share.
 //!
 //! ```text
+//!   image                                         a disk's bytes, of which copies are cheap
+//!     v
 //!   rng --> sim_disk --> campaign --> engines    a script of changes on a disk that dies; the oracle
 //!    |        +-- processes                       several processes on that disk, killed alone
 //!    +----> world ---------+ |                   random requests that suit a state
 //!             +--> model <---+                   what a store should hold, worked out the slow way
 //!                    +--> compare                a store against the model
+//!                           +--> sequences       random histories of it
+//!   profile                                       how much of each kind runs
 //!   both                                          handles of one store, in turn
 //!   history                                       what many writers saw of one head
 //!   generations                                   a session compacted again and again while it goes on
@@ -56,6 +60,8 @@ pub mod generations;
 pub mod history;
 #[path = "kit/hostile.rs"]
 pub mod hostile;
+#[path = "kit/image.rs"]
+pub mod image;
 #[path = "kit/model.rs"]
 pub mod model;
 #[path = "kit/model_context.rs"]
@@ -66,8 +72,12 @@ pub mod model_erase;
 pub mod mutate;
 #[path = "kit/processes.rs"]
 pub mod processes;
+#[path = "kit/profile.rs"]
+pub mod profile;
 #[path = "kit/rng.rs"]
 pub mod rng;
+#[path = "kit/sequences.rs"]
+pub mod sequences;
 #[path = "kit/sim_disk.rs"]
 pub mod sim_disk;
 #[path = "kit/tamper.rs"]

@@ -6,6 +6,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 
+use tests::image::{Image, PAGE_BYTES};
+use tests::profile::{CUTS, FLIPS, TRASHED};
 use tests::rng::Rng;
 use tests::sim_disk::{Faults, SimDisk};
 use tokio::runtime::Runtime;
@@ -14,16 +16,12 @@ use treering_tree::{
     Store,
 };
 
-const FLIPS: u64 = 1_500;
-const TRASHED: u64 = 700;
-const CUTS: u64 = 200;
-
 /// A log that is filled several times.
 const LOG_BYTES: u64 = 64 << 10;
 
 /// A store that is whole, and what is in it.
 struct Sound {
-    image: Vec<u8>,
+    image: Image,
     head: Id,
     entries: Vec<Arc<Entry>>,
     context: Vec<Id>,
@@ -82,7 +80,7 @@ enum Outcome {
 ///
 /// # Errors
 /// What was wrong without anybody saying so.
-async fn look(sound: &Sound, image: Vec<u8>) -> std::result::Result<Outcome, String> {
+async fn look(sound: &Sound, image: Image) -> std::result::Result<Outcome, String> {
     let disk = SimDisk::new(image, Faults::default());
     let Ok(store) = open(&disk) else {
         return Ok(Outcome::Refused);
@@ -142,7 +140,7 @@ fn quiet_redb() {
     });
 }
 
-fn survives(what: &str, times: u64, damage: impl Fn(&mut Vec<u8>, &mut Rng)) {
+fn survives(what: &str, times: u64, damage: impl Fn(&mut Image, &mut Rng)) {
     quiet_redb();
     let (sounds, runtime) = ([sound(false), sound(true)], runtime());
     let mut outcomes = std::collections::BTreeMap::<Outcome, u64>::new();
@@ -159,17 +157,21 @@ fn survives(what: &str, times: u64, damage: impl Fn(&mut Vec<u8>, &mut Rng)) {
             }
         }
     }
-    println!("{what}: {outcomes:?} of {} bytes", sounds[0].image.len());
+    println!("{times} times {what}: {outcomes:?} of {} bytes", sounds[0].image.len());
     assert!(outcomes.keys().any(|outcome| *outcome != Outcome::Unharmed), "nothing was harmed");
 }
 
+/// The page that holds a byte: where it begins, and what is in it.
+fn page_of(image: &Image, at: usize) -> (usize, Vec<u8>) {
+    let page = at / PAGE_BYTES * PAGE_BYTES;
+    (page, image.read(page..page + PAGE_BYTES))
+}
+
 /// A place in the file where there is something.
-fn somewhere(image: &[u8], rng: &mut Rng) -> usize {
+fn somewhere(image: &Image, rng: &mut Rng) -> usize {
     loop {
         let at = rng.below(image.len());
-        let page = at / 4096 * 4096;
-        let end = image.len().min(page + 4096);
-        if image[page..end].iter().any(|byte| *byte != 0) {
+        if page_of(image, at).1.iter().any(|byte| *byte != 0) {
             return at;
         }
     }
@@ -179,23 +181,23 @@ fn somewhere(image: &[u8], rng: &mut Rng) -> usize {
 fn invariant_11_a_flipped_bit_is_harmless_or_noticed() {
     survives("flipped bit", FLIPS, |image, rng| {
         let at = somewhere(image, rng);
-        image[at] ^= 1 << rng.below(8);
+        let byte = image.read(at..at + 1)[0] ^ 1 << rng.below(8);
+        image.write(at, &[byte]);
     });
 }
 
 #[test]
 fn invariant_11_a_trashed_page_is_harmless_or_noticed() {
     survives("trashed page", TRASHED, |image, rng| {
-        let page = somewhere(image, rng) / 4096 * 4096;
-        let end = image.len().min(page + 4096);
-        let trash = if rng.chance(50) { rng.bytes(end - page) } else { vec![0; end - page] };
-        image[page..end].copy_from_slice(&trash);
+        let (page, bytes) = page_of(image, somewhere(image, rng));
+        let len = bytes.len();
+        image.write(page, &if rng.chance(50) { rng.bytes(len) } else { vec![0; len] });
     });
 }
 
 #[test]
 fn invariant_11_a_cut_off_end_is_harmless_or_noticed() {
     survives("cut-off end", CUTS, |image, rng| {
-        image.truncate(1 + rng.below(image.len()));
+        image.resize(1 + rng.below(image.len()));
     });
 }

@@ -1,6 +1,7 @@
 //! What runs for as long as one likes, outside every change: `cargo run -p tests --release -- VERB`.
 //!
-//! * `soak --minutes N [--from SEED]`: crash campaigns on fresh seeds.
+//! * `soak --minutes N [--from SEED] [--only KIND]`: crash campaigns of every kind and random histories, on fresh
+//!   seeds; with `--seeds N` so many instead, with `--only` of that kind alone.
 //! * `mutate --count N [--from SEED] [--format NAME]`: mutated files of every format.
 //! * `generations PATH [--generations N] [--window N]`: a session file of any tool, compacted again and again
 //!   while it goes on. Prints what the model still sees.
@@ -11,6 +12,7 @@
 //! Prints counts, and the first seed that fails.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
+use std::ops::Range;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -18,19 +20,20 @@ use std::time::{Duration, Instant};
 use tests::barrage::barrage;
 use tests::bombing::Cost;
 use tests::bombs::{BOMBS, Bomb};
-use tests::campaign::{Counts, Failure, Plan, run};
+use tests::campaign::{self, Counts};
 use tests::corpus::formats;
-use tests::engines::Redb;
 use tests::generations::{self, Generation, of_file};
+use tests::profile::CRASHES;
+use tests::sequences;
 use treering_policy::Preset;
-use treering_tree::Durability;
 
-const USAGE: &str = "usage: tests soak --minutes N [--from SEED]
+const USAGE: &str = "usage: tests soak --minutes N | --seeds N [--from SEED] [--only KIND]
        tests generations PATH [--generations N] [--window N]
        tests mutate --count N [--from SEED] [--format NAME]
        tests bombs --count N [--only NAME]";
-const FAILURES: [Failure; 4] = [Failure::None, Failure::Sync, Failure::Call, Failure::Full];
-/// Seeds of each failure between two lines of progress.
+/// The kind that is no crash.
+const SEQUENCE: &str = "sequence";
+/// Seeds of each kind between two lines of progress.
 const SEEDS_PER_LINE: u64 = 100;
 
 fn main() -> ExitCode {
@@ -38,8 +41,11 @@ fn main() -> ExitCode {
     let text = |name: &str| args.get(args.iter().position(|arg| arg == name)? + 1);
     let number = |name: &str| text(name)?.parse::<u64>().ok();
     match (args.first().map(String::as_str), number("--minutes"), number("--count")) {
-        (Some("soak"), Some(minutes), _) => {
-            soak(Duration::from_secs(60 * minutes), number("--from").unwrap_or(1_000_000))
+        (Some("soak"), None, _) if number("--seeds").is_none() => usage(),
+        (Some("soak"), minutes, _) => {
+            let limit = minutes.map_or(Duration::MAX, |minutes| Duration::from_secs(60 * minutes));
+            let (from, count) = (number("--from").unwrap_or(1_000_000), number("--seeds"));
+            soak(limit, from..from.saturating_add(count.unwrap_or(u64::MAX)), text("--only"))
         }
         (Some("generations"), ..) if args.len() > 1 => {
             let count = usize::try_from(number("--generations").unwrap_or(5)).unwrap_or(5);
@@ -50,11 +56,13 @@ fn main() -> ExitCode {
         }
         (Some("bombs"), _, Some(count)) => bombs(count, text("--only")),
         (Some("bomb"), _, Some(count)) => bomb(&args[1], count),
-        _ => {
-            eprintln!("{USAGE}");
-            ExitCode::from(2)
-        }
+        _ => usage(),
     }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
 }
 
 fn compact(path: &Path, count: usize, window: u64) -> ExitCode {
@@ -133,30 +141,38 @@ fn bomb(name: &str, count: u64) -> ExitCode {
     }
 }
 
-fn soak(limit: Duration, from: u64) -> ExitCode {
-    let engine = Redb::new(Durability::Logged);
-    let start = Instant::now();
-    let mut counts = [Counts::default(); FAILURES.len()];
-    let mut seed = from;
-    while start.elapsed() < limit {
-        for (failure, counts) in FAILURES.into_iter().zip(&mut counts) {
-            let plan = Plan::new(failure);
-            match run(&engine, plan, seed) {
-                Ok(done) => counts.add(done),
-                Err(why) => {
-                    eprintln!("failed after {:?}: {why}", start.elapsed());
-                    return ExitCode::FAILURE;
-                }
-            }
+fn soak(limit: Duration, seeds: Range<u64>, only: Option<&String>) -> ExitCode {
+    let is_wanted = |name: &str| only.is_none_or(|only| only == name);
+    let crashes = CRASHES.iter().filter(|crash| is_wanted(crash.name));
+    let mut crashes: Vec<_> =
+        crashes.map(|crash| (crash, crash.engine(), Counts::default())).collect();
+    let has_sequences = is_wanted(SEQUENCE);
+    if crashes.is_empty() && !has_sequences {
+        let names: Vec<&str> = CRASHES.iter().map(|crash| crash.name).collect();
+        eprintln!("no such kind; there are {}, {SEQUENCE}", names.join(", "));
+        return ExitCode::from(2);
+    }
+    let (start, mut done) = (Instant::now(), 0);
+    for seed in seeds.clone().take_while(|_| start.elapsed() < limit) {
+        let mut crashed = crashes.iter_mut().map(|(crash, engine, counts)| {
+            campaign::run(engine, crash.plan(), seed).map(|more| counts.add(more))
+        });
+        let held = crashed.try_for_each(|ended| ended);
+        let held = held.and_then(|()| if has_sequences { sequences::run(seed) } else { Ok(()) });
+        if let Err(why) = held {
+            eprintln!("failed after {:?}: {why}", start.elapsed());
+            return ExitCode::FAILURE;
         }
-        seed += 1;
-        if (seed - from).is_multiple_of(SEEDS_PER_LINE) {
-            println!("{} seeds in {:?}", seed - from, start.elapsed());
+        done += 1;
+        if done % SEEDS_PER_LINE == 0 {
+            println!("{done} seeds in {:?}", start.elapsed());
         }
     }
-    for (failure, counts) in FAILURES.into_iter().zip(counts) {
-        println!("{failure:?}: {counts:?}");
+    for (crash, _, counts) in crashes {
+        println!("{}: {counts:?}", crash.name);
     }
-    println!("seeds {from}..{seed} in {:?}: nothing lost", start.elapsed());
+    let sequences = if has_sequences { done } else { 0 };
+    let (from, took) = (seeds.start, start.elapsed());
+    println!("seeds {from}..{} in {took:?}, {sequences} sequences: nothing lost", from + done);
     ExitCode::SUCCESS
 }

@@ -5,6 +5,7 @@
 
 use treering_tree::{Change, ErrorKind, Id};
 
+use super::image::Image;
 use super::model::Model;
 use super::rng::Rng;
 use super::sim_disk::{Faults, SimDisk};
@@ -89,6 +90,8 @@ pub struct Counts {
     pub acknowledged: u64,
     /// Groups whose outcome was unknown while the power was still there.
     pub failures: u64,
+    /// Changes acknowledged after such a one, by a store that had reopened itself, before power was lost.
+    pub acknowledged_later: u64,
 }
 
 impl Counts {
@@ -100,6 +103,7 @@ impl Counts {
         self.creations += other.creations;
         self.acknowledged += other.acknowledged;
         self.failures += other.failures;
+        self.acknowledged_later += other.acknowledged_later;
     }
 }
 
@@ -112,7 +116,7 @@ enum Unlike {
 /// What a loss of power left.
 struct Lost {
     /// One of the images, and the state it holds.
-    survivor: (Vec<u8>, Model),
+    survivor: (Image, Model),
     /// Whether it was lost before the work was done.
     died_by_itself: bool,
 }
@@ -127,6 +131,8 @@ struct Campaign<'a, E> {
     possible: Vec<Model>,
     /// Whether anything was acknowledged since the disk was empty.
     acknowledged: bool,
+    /// Whether anything failed since power was lost.
+    failed: bool,
 }
 
 /// Runs one seed.
@@ -135,7 +141,7 @@ struct Campaign<'a, E> {
 /// What was found wrong, with the round.
 pub fn run<E: Engine>(engine: &E, plan: Plan, seed: u64) -> Result<Counts, String> {
     let mut campaign = Campaign::new(engine, plan, seed);
-    let mut image = Vec::new();
+    let mut image = Image::default();
     for round in 0..ROUNDS {
         let told = |why| format!("seed {seed}, round {round}, {plan:?}: {why}");
         image = campaign.round(image).map_err(told)?;
@@ -185,11 +191,12 @@ impl<'a, E: Engine> Campaign<'a, E> {
             counts: Counts::default(),
             possible: vec![Model::default()],
             acknowledged: false,
+            failed: false,
         }
     }
 
     /// Works without a fault until there are so many entries; answers what a clean end leaves.
-    fn fill(&mut self, entries: usize) -> Result<Vec<u8>, String> {
+    fn fill(&mut self, entries: usize) -> Result<Image, String> {
         let disk = SimDisk::new(Vec::new(), Faults::default());
         let store = self.engine.open(&disk)?;
         while self.possible[0].nodes.len() < entries {
@@ -200,7 +207,7 @@ impl<'a, E: Engine> Campaign<'a, E> {
     }
 
     /// One crash: answers the image to go on with.
-    fn round(&mut self, image: Vec<u8>) -> Result<Vec<u8>, String> {
+    fn round(&mut self, image: Image) -> Result<Image, String> {
         let faults = self.faults();
         let lost = self.lose_power(image, faults)?;
         let (image, found) = lost.survivor;
@@ -210,8 +217,9 @@ impl<'a, E: Engine> Campaign<'a, E> {
     }
 
     /// Works on the image until the faults end it, or the work is done and the power is lost then.
-    fn lose_power(&mut self, image: Vec<u8>, faults: Faults) -> Result<Lost, String> {
+    fn lose_power(&mut self, image: Image, faults: Faults) -> Result<Lost, String> {
         let disk = SimDisk::new(image, faults);
+        self.failed = false;
         if let Ok(store) = self.engine.open(&disk) {
             self.work(&store, &disk)?;
             let died_by_itself = disk.is_dead();
@@ -332,12 +340,16 @@ impl<'a, E: Engine> Campaign<'a, E> {
                 // All of a group or none of it; after the power was lost nothing more was begun.
                 self.possible.extend(before);
                 self.counts.failures += u64::from(!dead);
+                self.failed = true;
                 if dead && self.plan.failure == Failure::None {
                     break;
                 }
             } else if !group.is_empty() {
                 self.acknowledged = true;
                 self.counts.acknowledged += group.len() as u64;
+                if self.failed {
+                    self.counts.acknowledged_later += group.len() as u64;
+                }
             }
         }
         Ok(())
@@ -370,7 +382,7 @@ impl<'a, E: Engine> Campaign<'a, E> {
     }
 
     /// Opens an image on disks that die while it is recovered.
-    fn crash_recovery(&mut self, mut image: Vec<u8>) -> Vec<u8> {
+    fn crash_recovery(&mut self, mut image: Image) -> Image {
         for _ in 0..RECOVERY_CRASHES {
             if self.rng.chance(70) {
                 break;
@@ -386,7 +398,7 @@ impl<'a, E: Engine> Campaign<'a, E> {
     }
 
     /// Opens an image; answers it and which of the possible states it holds.
-    fn check(&mut self, image: Vec<u8>) -> Result<(Vec<u8>, Model), String> {
+    fn check(&mut self, image: Image) -> Result<(Image, Model), String> {
         self.counts.images += 1;
         let disk = SimDisk::new(image.clone(), Faults::default());
         let state = match self.engine.open(&disk) {
@@ -397,7 +409,7 @@ impl<'a, E: Engine> Campaign<'a, E> {
             }
             Err(_) if self.plan.creation_may_fail && !self.acknowledged => {
                 self.counts.creations += 1;
-                return Ok((Vec::new(), Model::default()));
+                return Ok((Image::default(), Model::default()));
             }
             Err(why) => return Err(format!("does not open: {why}")),
         };

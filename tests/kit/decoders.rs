@@ -68,7 +68,7 @@ pub fn image() -> &'static [u8] {
                 session.append(draft, Expect::Any).await.unwrap();
             }
         });
-        disk.live()
+        disk.live().to_vec()
     })
 }
 

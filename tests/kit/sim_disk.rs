@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use treering_tree::{BackendFactory, StorageBackend};
 
+use super::image::Image;
 use super::rng::Rng;
 
 /// What a disk writes whole.
 const SECTOR_BYTES: usize = 512;
-/// What the operating system caches and writes back whole.
-const PAGE_BYTES: usize = 4096;
 /// How often [`SimDisk::wait_until_held`] asks whether it waits in vain.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -44,8 +43,8 @@ enum Pending {
 
 #[derive(Debug, Default)]
 struct State {
-    live: Vec<u8>,
-    durable: Vec<u8>,
+    live: Image,
+    durable: Image,
     pending: Vec<Pending>,
     calls: u64,
     syncs: u64,
@@ -63,7 +62,8 @@ pub struct SimDisk {
 
 impl SimDisk {
     /// A disk that holds an image, all of it durable.
-    pub fn new(image: Vec<u8>, faults: Faults) -> Self {
+    pub fn new(image: impl Into<Image>, faults: Faults) -> Self {
+        let image = image.into();
         let state = State { live: image.clone(), durable: image, faults, ..State::default() };
         Self { state: Arc::new((Mutex::new(state), Condvar::new())) }
     }
@@ -125,12 +125,12 @@ impl SimDisk {
     }
 
     /// What reads see: the image a killed process leaves behind.
-    pub fn live(&self) -> Vec<u8> {
+    pub fn live(&self) -> Image {
         self.lock().live.clone()
     }
 
     /// What may be found after power was lost: durable bytes, and of the unsynced ones any mixture.
-    pub fn image(&self, rng: &mut Rng) -> Vec<u8> {
+    pub fn image(&self, rng: &mut Rng) -> Image {
         let state = self.lock();
         match rng.below(8) {
             0 => state.durable.clone(),
@@ -150,7 +150,7 @@ impl SimDisk {
     }
 
     /// Counts a mutating call, waits where the disk is held, and makes the call fail where it must.
-    fn tick(&self, dying: Option<Pending>) -> Result<MutexGuard<'_, State>> {
+    fn tick(&self, dying: Option<&Pending>) -> Result<MutexGuard<'_, State>> {
         let (_, turned) = &*self.state;
         let mut state = self.alive()?;
         while state.held {
@@ -165,7 +165,7 @@ impl SimDisk {
         if state.faults.crash_at.is_some_and(|at| state.calls >= at) {
             state.dead = true;
             if state.faults.dying_write_lands {
-                state.pending.extend(dying);
+                state.pending.extend(dying.cloned());
             }
             return Err(Error::other("power was lost"));
         }
@@ -187,16 +187,15 @@ impl StorageBackend for SimDisk {
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         let state = self.alive()?;
         let from = to_usize(offset);
-        let bytes = state.live.get(from..from + out.len());
-        out.copy_from_slice(bytes.ok_or_else(|| Error::from(ErrorKind::UnexpectedEof))?);
-        Ok(())
+        let found = state.live.read_into(from, out);
+        found.then_some(()).ok_or_else(|| Error::from(ErrorKind::UnexpectedEof))
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
-        let len = to_usize(len);
-        let mut state = self.tick(Some(Pending::Length(len)))?;
-        state.live.resize(len, 0);
-        state.pending.push(Pending::Length(len));
+        let (len, change) = (to_usize(len), Pending::Length(to_usize(len)));
+        let mut state = self.tick(Some(&change))?;
+        state.live.resize(len);
+        state.pending.push(change);
         Ok(())
     }
 
@@ -213,22 +212,24 @@ impl StorageBackend for SimDisk {
         let State { live, durable, .. } = &mut *state;
         for change in pending {
             match change {
-                Pending::Length(len) => durable.resize(len, 0),
-                Pending::Write(at, bytes) => copy_pages(live, durable, at, bytes.len()),
+                Pending::Length(len) => durable.resize(len),
+                // A page that was touched is written back whole, with what an earlier failed sync left in it.
+                Pending::Write(at, bytes) => durable.take_pages(live, at..at + bytes.len()),
             }
         }
-        durable.resize(live.len(), 0);
+        durable.resize(live.len());
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
         let at = to_usize(offset);
-        let mut state = self.tick(Some(Pending::Write(at, data.to_vec())))?;
+        let change = Pending::Write(at, data.to_vec());
+        let mut state = self.tick(Some(&change))?;
         if at + data.len() > state.live.len() {
             return Err(Error::from(ErrorKind::UnexpectedEof));
         }
-        state.live[at..at + data.len()].copy_from_slice(data);
-        state.pending.push(Pending::Write(at, data.to_vec()));
+        state.live.write(at, data);
+        state.pending.push(change);
         Ok(())
     }
 }
@@ -237,28 +238,8 @@ fn to_usize(offset: u64) -> usize {
     usize::try_from(offset).unwrap()
 }
 
-/// A page that was touched is written back whole, with what an earlier failed sync left in it.
-fn copy_pages(live: &[u8], durable: &mut Vec<u8>, at: usize, len: usize) {
-    let from = at / PAGE_BYTES * PAGE_BYTES;
-    let to = (at + len).div_ceil(PAGE_BYTES) * PAGE_BYTES;
-    let to = to.min(live.len());
-    if durable.len() < to {
-        durable.resize(to, 0);
-    }
-    if from < to {
-        durable[from..to].copy_from_slice(&live[from..to]);
-    }
-}
-
-fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
-    let room = image.len().saturating_sub(at).min(bytes.len());
-    if room > 0 {
-        image[at..at + room].copy_from_slice(&bytes[..room]);
-    }
-}
-
 /// Whole writes survive or not, each for itself; the last one may be torn at any byte.
-fn some_whole_writes(state: &State, rng: &mut Rng) -> Vec<u8> {
+fn some_whole_writes(state: &State, rng: &mut Rng) -> Image {
     let mut image = state.durable.clone();
     let kept_of_100 = u32::try_from(rng.below(101)).unwrap();
     let last = state.pending.len().saturating_sub(1);
@@ -267,11 +248,11 @@ fn some_whole_writes(state: &State, rng: &mut Rng) -> Vec<u8> {
             continue;
         }
         match change {
-            Pending::Length(len) => image.resize(*len, 0),
+            Pending::Length(len) => image.resize(*len),
             Pending::Write(at, bytes) => {
                 let torn = nth == last && rng.chance(50);
                 let len = if torn { rng.below(bytes.len()) } else { bytes.len() };
-                put(&mut image, *at, &bytes[..len]);
+                image.write(*at, &bytes[..len]);
             }
         }
     }
@@ -279,22 +260,21 @@ fn some_whole_writes(state: &State, rng: &mut Rng) -> Vec<u8> {
 }
 
 /// Each sector holds the durable version or any one written since; the length is any there was.
-fn any_version_of_any_sector(state: &State, rng: &mut Rng) -> Vec<u8> {
+fn any_version_of_any_sector(state: &State, rng: &mut Rng) -> Image {
     let mut now = state.durable.clone();
     let mut lengths = vec![now.len()];
     let mut versions: BTreeMap<usize, Vec<Vec<u8>>> = BTreeMap::new();
     for change in &state.pending {
         match change {
             Pending::Length(len) => {
-                now.resize(*len, 0);
+                now.resize(*len);
                 lengths.push(*len);
             }
             Pending::Write(at, bytes) if !bytes.is_empty() => {
-                put(&mut now, *at, bytes);
+                now.write(*at, bytes);
                 for sector in at / SECTOR_BYTES..=(at + bytes.len() - 1) / SECTOR_BYTES {
-                    let from = (sector * SECTOR_BYTES).min(now.len());
-                    let to = (from + SECTOR_BYTES).min(now.len());
-                    let version = now[from..to].to_vec();
+                    let from = sector * SECTOR_BYTES;
+                    let version = now.read(from..from + SECTOR_BYTES);
                     versions.entry(sector).or_default().push(version);
                 }
             }
@@ -302,11 +282,11 @@ fn any_version_of_any_sector(state: &State, rng: &mut Rng) -> Vec<u8> {
         }
     }
     let mut image = state.durable.clone();
-    image.resize(*rng.pick(&lengths), 0);
+    image.resize(*rng.pick(&lengths));
     let kept_of_100 = 2 + u32::try_from(rng.below(97)).unwrap();
     for (sector, versions) in versions {
         if rng.chance(kept_of_100) {
-            put(&mut image, sector * SECTOR_BYTES, rng.pick::<Vec<u8>>(&versions));
+            image.write(sector * SECTOR_BYTES, rng.pick::<Vec<u8>>(&versions));
         }
     }
     image

@@ -14,8 +14,8 @@ mod sync {
 
 writers_and_a_committer!(shuttle);
 
-/// Schedules of each case and kind in a run of the tests.
-const SCHEDULES: usize = 40_000;
+use tests::profile::SCHEDULES;
+
 /// Preemptions of a PCT schedule.
 const DEPTH: usize = 3;
 
