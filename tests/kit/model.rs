@@ -250,10 +250,9 @@ impl Model {
         let holds = |node: &&Arc<Node>| {
             node.tree == line.tree && alias.is_some() && node.entry.envelope().alias == *alias
         };
-        let Some(node) = self.nodes.iter().find(holds) else {
-            let id = draft.id_under(above);
-            return Ok(self.by_id.contains_key(&id).then_some(id));
-        };
+        let id = draft.id_under(above);
+        let itself = self.by_id.contains_key(&id).then_some(id);
+        let Some(node) = self.nodes.iter().find(holds) else { return Ok(itself) };
         let mut wanted = draft.envelope().clone();
         wanted.at_ms = node.entry.envelope().at_ms;
         let moved_on = draft.parent == Parent::Previous && node.session == session;
@@ -261,7 +260,8 @@ impl Model {
         let alike = Some(draft.body()) == node.entry.body();
         let is_erased = self.erased.contains(&node.entry.id());
         let same = wanted == *node.entry.envelope() && (alike || is_erased);
-        same.then_some(Some(node.entry.id())).ok_or(ErrorKind::Conflict)
+        // Of two trees' entries with one alias, each is itself.
+        same.then_some(node.entry.id()).or(itself).map(Some).ok_or(ErrorKind::Conflict)
     }
 
     fn push(

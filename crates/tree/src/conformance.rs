@@ -156,7 +156,8 @@ async fn a_retry_is_a_no_op_also_after_the_branch_moved_on(store: Arc<dyn Store>
 
 async fn an_alias_names_one_content(store: Arc<dyn Store>) {
     let one = session(&store, "one");
-    let id = append(&one, said(&one, Kind::User, "one").alias("a")).await;
+    let draft = said(&one, Kind::User, "one").alias("a").under(None);
+    let id = append(&one, draft.clone()).await;
     assert_eq!(store.with_alias("one", "a").await.unwrap(), Some(id));
     assert_eq!(store.with_alias("one", "b").await.unwrap(), None);
     let error =
@@ -164,6 +165,10 @@ async fn an_alias_names_one_content(store: Arc<dyn Store>) {
     assert!(matches!(error, Error::AliasTaken { existing, .. } if existing == id), "{error}");
     let other = session(&store, "other");
     let elsewhere = append(&other, said(&other, Kind::User, "two").alias("a")).await;
+    assert_eq!(store.with_alias("other", "a").await.unwrap(), Some(elsewhere));
+    // The very entry is itself, also where its alias names another.
+    let again = other.append(draft, Expect::Any).await.unwrap();
+    assert_eq!((again.ids, again.added, again.head), (vec![id], 0, Some(id)));
     assert_eq!(store.with_alias("other", "a").await.unwrap(), Some(elsewhere));
     clean(&store).await;
 }

@@ -118,6 +118,28 @@ fn a_label_of_what_never_was_travels_too() {
 }
 
 #[test]
+fn an_alias_that_two_trees_have_comes_again() {
+    block_on(async {
+        let (from, to) = (store(), store());
+        let (base, other) = (session(&from, "base"), session(&from, "other"));
+        let draft = base.draft(Kind::User, Message::text(Role::User, "one").body());
+        let one = base.append(draft.alias("a"), Expect::Any).await.unwrap().ids[0];
+        say(&other, Kind::User, "first").await;
+        // It goes on where the other tree has the alias already.
+        other.rewind(Some(one), Expect::Any).await.unwrap();
+        let draft = other.draft(Kind::Assistant, Message::text(Role::Assistant, "two").body());
+        other.append(draft.alias("a"), Expect::Any).await.unwrap();
+        take(&*to, &bundle(&*from, "base").await).await.unwrap();
+        let bytes = bundle(&*from, "other").await;
+        for (store, added) in [(&to, 2), (&to, 0), (&from, 0)] {
+            assert_eq!(take(&**store, &bytes).await.unwrap().added, added);
+            assert_eq!(everything(&**store, "other").await, everything(&*from, "other").await);
+        }
+        assert_eq!(to.verify().await.unwrap().problems, []);
+    });
+}
+
+#[test]
 fn branches_only_go_forward() {
     block_on(async {
         let (from, to) = (store(), store());

@@ -141,6 +141,7 @@ impl Overlay<'_, '_> {
         above: Option<&Arc<Place>>,
         session: &SessionRow,
     ) -> Result<Option<Arc<Place>>> {
+        let parent = above.map(|place| place.id);
         if let Some(alias) = &draft.envelope().alias
             && let Some((place, envelope)) = self.aliased(session.tree, alias)?
         {
@@ -148,15 +149,19 @@ impl Overlay<'_, '_> {
             // A draft that goes under what is there is still that draft when it is tried again after its
             // branch has moved on.
             let moved_on = draft.parent == Parent::Previous && place.session == session.number;
-            wanted.parent = if moved_on { envelope.parent } else { above.map(|place| place.id) };
+            wanted.parent = if moved_on { envelope.parent } else { parent };
             let same =
                 envelope.same_but_for_time(&wanted) && self.same_body(place.number, draft)?;
             if same {
                 return Ok(Some(place));
             }
-            return Err(Error::AliasTaken { alias: alias.clone(), existing: place.id });
+            // What stands on another tree's entries may have the alias of one of them for another. The
+            // very entry is itself in any tree.
+            let itself = self.find(&draft.id_under(parent))?;
+            let taken = || Error::AliasTaken { alias: alias.clone(), existing: place.id };
+            return itself.ok_or_else(taken).map(Some);
         }
-        let id = draft.id_under(above.map(|place| place.id));
+        let id = draft.id_under(parent);
         let has_no_child = |place: &Arc<Place>| {
             place.number >= self.entries || self.sessions.leaf(place.number).is_some()
         };
