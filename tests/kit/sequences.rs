@@ -140,11 +140,6 @@ impl Subject {
         let mut carried = model.clone();
         self.runtime.block_on(async {
             for name in model.lines.keys() {
-                // A bundle holds branches that are bound to an entry.
-                if model.head(name).is_none() {
-                    carried.lines.remove(name);
-                    continue;
-                }
                 if let Some(refused) = carry(&**self.store(), name, &*other).await? {
                     let has_reason = match refused {
                         ErrorKind::Invalid => !model.erased.is_empty(),

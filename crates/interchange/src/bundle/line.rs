@@ -31,7 +31,9 @@ pub(super) struct Head {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct BranchHead {
     pub(super) branch: String,
-    pub(super) id: String,
+    /// The entry it is bound to; `null` for none.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub(super) id: Option<String>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -8,8 +8,9 @@
 //! {"end":{"entries":1,"heads":1}}
 //! ```
 //!
-//! An entry whose body was erased has `"erased":COMMITMENT` in the place of nonce, format and body: its
-//! id still verifies. Memos and the journal stay behind: they are of a store, not of a history.
+//! A branch that is bound to no entry has `"id":null`. An entry whose body was erased has
+//! `"erased":COMMITMENT` in the place of nonce, format and body: its id still verifies. Memos
+//! and the journal stay behind: they are of a store, not of a history.
 
 mod line;
 mod read;

@@ -15,6 +15,7 @@ use super::squeeze::Swollen;
 use super::{BundleOptions, BundleReport};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::heads::heads;
 use crate::limits;
 
 /// What a compressed bundle begins with.
@@ -74,7 +75,7 @@ async fn take(
                 report.entries += 1;
                 batch.flush_if_full().await?;
             }
-            Line::Head(head) => heads.push(lines.head(&head, heads.len())?),
+            Line::Head(head) => heads.push(lines.head(head, heads.len())?),
             Line::End(end) => {
                 report.heads = heads.len() as u64;
                 let found = End { entries: report.entries, heads: report.heads };
@@ -140,13 +141,13 @@ impl Lines<'_> {
         entry.draft().map(|(_, draft)| draft).map_err(|why| self.error(why))
     }
 
-    fn head(&self, head: &BranchHead, before: usize) -> Result<(String, Id)> {
+    fn head(&self, head: BranchHead, before: usize) -> Result<Head> {
         if before >= limits::BUNDLE_BRANCHES {
             let limit = limits::BUNDLE_BRANCHES as u64;
             return Err(Error::TooLarge { what: "branches of a bundle", limit, found: limit + 1 });
         }
-        let id = parse_id(&head.id).map_err(|why| self.error(why))?;
-        Ok((head.branch.clone(), id))
+        let id = head.id.as_deref().map(parse_id).transpose().map_err(|why| self.error(why))?;
+        Ok((head.branch, id))
     }
 
     fn error(&self, why: impl Into<String>) -> Error {
@@ -154,29 +155,37 @@ impl Lines<'_> {
     }
 }
 
+/// A branch, and the entry it is bound to.
+type Head = (String, Option<Id>);
+
 /// The moves that only go forward.
 async fn forward(
     store: &dyn Store,
     session: &str,
-    heads: &[(String, Id)],
+    bundled: &[Head],
     report: &mut BundleReport,
 ) -> Result<Vec<Move>> {
-    let there = branches(store, session).await?;
+    let there = heads(store, session).await?;
+    let there: HashMap<String, Option<Id>> =
+        there.into_iter().map(|branch| (branch.name, branch.head)).collect();
     let mut moves = Vec::new();
-    for (branch, to) in heads {
-        let from = there.get(branch).copied().flatten();
-        let stands_on = match from {
-            Some(from) if from == *to || is_above(store, session, *to, from).await? => continue,
-            Some(from) => is_above(store, session, from, *to).await?,
-            None => true,
+    for (branch, to) in bundled {
+        let is_forward = match (there.get(branch).copied(), to) {
+            (None, _) | (Some(None), Some(_)) => true,
+            (Some(_), None) => continue,
+            (Some(from), _) if from == *to => continue,
+            (Some(Some(from)), Some(to)) if is_above(store, session, *to, from).await? => continue,
+            (Some(Some(from)), Some(to)) => is_above(store, session, from, *to).await?,
         };
-        if !stands_on {
+        if !is_forward {
             report.diverged.push(branch.clone());
             continue;
         }
         report.moved.push(branch.clone());
+        let from = there.get(branch).copied().flatten();
         let expect = from.map_or(Expect::Empty, Expect::Head);
-        moves.push(Move { branch: Some(branch.clone()), expect, to: To::Entry(*to) });
+        let to = to.map_or(To::Nothing, To::Entry);
+        moves.push(Move { branch: Some(branch.clone()), expect, to });
     }
     Ok(moves)
 }
@@ -184,20 +193,4 @@ async fn forward(
 async fn is_above(store: &dyn Store, session: &str, above: Id, below: Id) -> Result<bool> {
     let found = store.seek(below, &[Seek::Entry(above)]).await.map_err(Error::tree(session))?;
     Ok(found.first().is_some_and(Option::is_some))
-}
-
-async fn branches(store: &dyn Store, session: &str) -> Result<HashMap<String, Option<Id>>> {
-    let mut all = HashMap::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page = match store.branches(session, after.as_deref(), limits::PAGE).await {
-            Ok(page) => page,
-            // A bundle without entries has not made its session.
-            Err(error) if error.kind() == treering_tree::ErrorKind::NotFound => return Ok(all),
-            Err(error) => return Err(Error::tree(session)(error)),
-        };
-        let Some(last) = page.last() else { return Ok(all) };
-        after = Some(last.name.clone());
-        all.extend(page.into_iter().map(|branch| (branch.name, branch.head)));
-    }
 }

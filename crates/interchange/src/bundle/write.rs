@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use treering_tree::{Id, Number, Store, Stored};
+use treering_tree::{Branch, Id, Number, Store, Stored};
 
 use super::BundleReport;
 use super::line::{BranchHead, End, EntryLine, Head, Line, VERSION};
 use crate::error::{Error, Result};
+use crate::heads::heads;
 use crate::limits;
 
 /// Writes a session: the entries that were appended in it, the histories they stand on, and its
@@ -36,10 +37,10 @@ pub async fn export_bundle(
             put(out, &Line::Entry(Box::new(EntryLine::of(&stored)?)))?;
         }
     }
-    for (branch, id) in &heads {
-        put(out, &Line::Head(BranchHead { branch: branch.clone(), id: id.to_string() }))?;
-    }
     let end = End { entries: ids.len() as u64, heads: heads.len() as u64 };
+    for Branch { name: branch, head, .. } in heads {
+        put(out, &Line::Head(BranchHead { branch, id: head.map(|id| id.to_string()) }))?;
+    }
     let report = BundleReport {
         session: session.to_owned(),
         entries: end.entries,
@@ -71,18 +72,6 @@ fn put(out: &mut (dyn Write + Send), line: &Line) -> Result<()> {
     out.write_all(&bytes).map_err(Error::io(Path::new("bundle")))
 }
 
-async fn heads(store: &dyn Store, session: &str) -> Result<Vec<(String, Id)>> {
-    let mut heads = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page = store.branches(session, after.as_deref(), limits::PAGE).await;
-        let page = page.map_err(Error::tree(session))?;
-        let Some(last) = page.last() else { return Ok(heads) };
-        after = Some(last.name.clone());
-        heads.extend(page.into_iter().filter_map(|branch| Some((branch.name, branch.head?))));
-    }
-}
-
 /// The entries of a bundle, in the order they were appended.
 struct Slice<'a> {
     store: &'a dyn Store,
@@ -93,7 +82,7 @@ struct Slice<'a> {
 }
 
 impl<'a> Slice<'a> {
-    async fn of(store: &'a dyn Store, session: &'a str, heads: &[(String, Id)]) -> Result<Self> {
+    async fn of(store: &'a dyn Store, session: &'a str, heads: &[Branch]) -> Result<Self> {
         let mut slice = Self { store, session, ids: BTreeMap::new(), targets: Vec::new() };
         let mut outside = Vec::new();
         let mut from = 0;
@@ -111,7 +100,7 @@ impl<'a> Slice<'a> {
                 slice.take(&stored);
             }
         }
-        outside.extend(heads.iter().map(|(_, id)| *id));
+        outside.extend(heads.iter().filter_map(|branch| branch.head));
         loop {
             for id in std::mem::take(&mut outside) {
                 slice.take_path(id).await?;

@@ -56,10 +56,12 @@ async fn take(store: &dyn Store, bytes: &[u8]) -> Result<BundleReport, Error> {
 async fn everything(store: &dyn Store, name: &str) -> Vec<(String, bool, Vec<Id>, u64)> {
     let mut all = Vec::new();
     for branch in store.branches(name, None, 10_000).await.unwrap() {
-        let Some(head) = branch.head else { continue };
-        let context = Context::at(store, head).await.unwrap();
+        let context = match branch.head {
+            Some(head) => Context::at(store, head).await.unwrap(),
+            None => Context::empty(),
+        };
         let mut ids: Vec<Id> = context.items.iter().map(|item| item.stored.entry.id()).collect();
-        ids.push(head);
+        ids.extend(branch.head);
         all.push((branch.name, branch.active, ids, context.tokens));
     }
     all
@@ -136,6 +138,42 @@ fn an_alias_that_two_trees_have_comes_again() {
             assert_eq!(everything(&**store, "other").await, everything(&*from, "other").await);
         }
         assert_eq!(to.verify().await.unwrap().problems, []);
+    });
+}
+
+#[test]
+fn branches_of_no_entry_travel_too() {
+    block_on(async {
+        let (from, to) = (store(), store());
+        let there = session(&from, "s");
+        let first = say(&there, Kind::User, "first").await;
+        there.fork_branch("side", first).await.unwrap();
+        there.rewind(None, Expect::Any).await.unwrap();
+        let bytes = bundle(&*from, "s").await;
+        let told = take(&*to, &bytes).await.unwrap();
+        assert_eq!((told.heads, told.moved.len()), (2, 2));
+        assert_eq!(everything(&*to, "s").await, everything(&*from, "s").await);
+        assert_eq!(bundle(&*to, "s").await, bytes, "the same bundle again");
+        assert_eq!(take(&*to, &bytes).await.unwrap().moved.len(), 0);
+        // What has an entry by now is further on.
+        let here = session(&to, "s");
+        assert_eq!(here.info().await.unwrap().active, "side");
+        let said = say(&here, Kind::User, "on").await;
+        let told = take(&*to, &bytes).await.unwrap();
+        assert_eq!((told.moved.len(), told.diverged.len()), (0, 0));
+        assert_eq!(here.head().await.unwrap(), Some(said));
+        let on = bundle(&*to, "s").await;
+        assert_eq!(take(&*from, &on).await.unwrap().moved, ["side"]);
+        // A session may have nothing else.
+        let none = there.fork_session("none", first).await.unwrap();
+        none.rewind(None, Expect::Any).await.unwrap();
+        let bytes = bundle(&*from, "none").await;
+        assert_eq!(take(&*to, &bytes).await.unwrap().moved, ["main"]);
+        assert_eq!(everything(&*to, "none").await, everything(&*from, "none").await);
+        // To leave the id out is not to say that there is none.
+        let text = String::from_utf8(bytes).unwrap().replace(",\"id\":null", "");
+        let refused = take(&*store(), text.as_bytes()).await.unwrap_err();
+        assert!(matches!(refused, Error::Bundle { line: 2, .. }), "{refused}");
     });
 }
 
