@@ -55,30 +55,23 @@ impl Sharing {
         Ok(())
     }
 
-    #[cfg(feature = "sharing")]
     pub(super) fn open(
         self,
         builder: &mut Builder,
         backend: impl StorageBackend,
     ) -> Result<Database, Fault> {
-        if self.is_shared() {
+        if !self.is_shared() {
+            return Ok(builder.create_with_backend(backend)?);
+        }
+        #[cfg(feature = "sharing")]
+        {
             builder.set_concurrency_mode(redb::ConcurrencyMode::MultiWriter);
-            return Ok(builder.create_with_backend(super::turn::Turn::new(Box::new(backend)))?);
+            Ok(builder.create_with_backend(super::turn::Turn::new(Box::new(backend)))?)
         }
-        Ok(builder.create_with_backend(backend)?)
-    }
-
-    #[cfg(not(feature = "sharing"))]
-    pub(super) fn open(
-        self,
-        builder: &mut Builder,
-        backend: impl StorageBackend,
-    ) -> Result<Database, Fault> {
-        if self.is_shared() {
-            let why = "built without the feature `sharing`";
-            return Err(Error::invalid("sharing", why).into());
+        #[cfg(not(feature = "sharing"))]
+        {
+            Err(Error::invalid("sharing", "built without the feature `sharing`").into())
         }
-        Ok(builder.create_with_backend(backend)?)
     }
 }
 

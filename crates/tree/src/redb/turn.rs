@@ -10,38 +10,43 @@ use std::sync::{Mutex, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
+use super::switch::delegate_locks;
+
 /// What redb locks for as long as a transaction writes.
 const WRITER_BYTE: Bound<u64> = Bound::Included(1 << 62);
 /// Bytes of redb's header: which state is the newest, and where the two newest ones are.
 const HEADER_BYTES: usize = 320;
 
-type Locking<T> = Result<T, BackendError>;
-
 /// Any backend, made durable at every change of hands.
 #[derive(Debug)]
 pub(super) struct Turn {
-    under: Box<dyn StorageBackend>,
+    backend: Box<dyn StorageBackend>,
     /// The header as this process knows it to be durable, or has written it.
     header: Mutex<[u8; HEADER_BYTES]>,
 }
 
 impl Turn {
-    pub(super) fn new(under: Box<dyn StorageBackend>) -> Self {
-        Self { under, header: Mutex::new([0; HEADER_BYTES]) }
+    pub(super) fn new(backend: Box<dyn StorageBackend>) -> Self {
+        Self { backend, header: Mutex::new([0; HEADER_BYTES]) }
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "what delegates locks may fail")]
+    fn under(&self) -> io::Result<&dyn StorageBackend> {
+        Ok(&*self.backend)
     }
 
     /// Writes the header that another process wrote once more, and syncs: a sync that failed for that process
     /// has left the page clean, and a mere sync would pass it over.
     fn take_over(&self) -> io::Result<()> {
         let mut now = [0; HEADER_BYTES];
-        if self.under.len()? < HEADER_BYTES as u64 {
+        if self.backend.len()? < HEADER_BYTES as u64 {
             return Ok(());
         }
-        self.under.read(0, &mut now)?;
+        self.backend.read(0, &mut now)?;
         let mut known = self.header.lock().unwrap_or_else(PoisonError::into_inner);
         if *known != now {
-            self.under.write(0, &now)?;
-            self.under.sync_data()?;
+            self.backend.write(0, &now)?;
+            self.backend.sync_data()?;
             *known = now;
         }
         Ok(())
@@ -49,20 +54,20 @@ impl Turn {
 }
 
 impl StorageBackend for Turn {
-    fn lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Locking<()> {
-        self.under.lock_range(from, to)?;
+    fn lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<(), BackendError> {
+        self.backend.lock_range(from, to)?;
         if from != WRITER_BYTE {
             return Ok(());
         }
         self.take_over().map_err(|cause| {
             // Nobody gives back what was refused.
-            let _ = self.under.unlock_range(from, to);
+            let _ = self.backend.unlock_range(from, to);
             cause.into()
         })
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.under.write(offset, data)?;
+        self.backend.write(offset, data)?;
         if offset == 0
             && let Some(header) = data.first_chunk()
         {
@@ -72,42 +77,30 @@ impl StorageBackend for Turn {
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.under.len()
+        self.backend.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.under.read(offset, out)
+        self.backend.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.under.set_len(len)
+        self.backend.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.under.sync_data()
+        self.backend.sync_data()
     }
 
     fn close(&self) -> io::Result<()> {
-        self.under.close()
+        self.backend.close()
     }
 
-    fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Locking<bool> {
-        self.under.try_lock_range(from, to)
-    }
-
-    fn try_lock_shared_range(&self, from: Bound<u64>, to: Bound<u64>) -> Locking<bool> {
-        self.under.try_lock_shared_range(from, to)
-    }
-
-    fn lock_shared_range(&self, from: Bound<u64>, to: Bound<u64>) -> Locking<()> {
-        self.under.lock_shared_range(from, to)
-    }
-
-    fn unlock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Locking<()> {
-        self.under.unlock_range(from, to)
-    }
-
-    fn query_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Locking<bool> {
-        self.under.query_lock_range(from, to)
+    delegate_locks! {
+        try_lock_range -> bool;
+        try_lock_shared_range -> bool;
+        lock_shared_range -> ();
+        unlock_range -> ();
+        query_lock_range -> bool;
     }
 }
