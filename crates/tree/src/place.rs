@@ -174,24 +174,23 @@ impl Measure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(kind: Kind) -> Place {
-        Place {
-            number: 5,
+impl Place {
+    /// The root of a tree in the first session, of no size: for tests to make others of.
+    pub(crate) fn root(kind: Kind) -> Self {
+        Self {
+            number: 0,
             id: Id::from_bytes([0; 32]),
-            parent: Some(4),
+            parent: None,
             session: 0,
             previous_in_session: None,
             alias: None,
             kind,
-            depth: 5,
-            run: 5,
+            depth: 0,
+            run: 0,
             jump: 0,
-            turn: 3,
-            tokens: 10,
-            tokens_through: 100,
+            turn: 0,
+            tokens: 0,
+            tokens_through: 0,
             counter: Counter::UNNAMED,
             counted_from: 0,
             compaction: None,
@@ -199,6 +198,17 @@ mod tests {
             open: Vec::new(),
             cut: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(kind: Kind) -> Place {
+        let (number, parent, depth) = (5, Some(4), 5);
+        let (turn, tokens, tokens_through) = (3, 10, 100);
+        Place { number, parent, depth, turn, tokens, tokens_through, ..Place::root(kind) }
     }
 
     fn compaction(lifted: Vec<Number>) -> Place {

@@ -5,7 +5,6 @@ use std::cell::Cell;
 use proptest::prelude::*;
 
 use super::*;
-use crate::counted::Counter;
 use crate::entry::Kind;
 
 /// A tree in memory that counts its look-ups.
@@ -39,10 +38,6 @@ impl Tree {
             number,
             id: Id::from_bytes(id),
             parent,
-            session: 0,
-            previous_in_session: None,
-            alias: None,
-            kind: if begins_turn { Kind::User } else { Kind::Note },
             depth: above.map_or(0, |above| above.depth + 1),
             run: above
                 .map_or(0, |above| if above.number + 1 == number { above.run + 1 } else { 0 }),
@@ -50,12 +45,7 @@ impl Tree {
             turn: above.map_or(0, |above| above.turn) + u64::from(begins_turn),
             tokens,
             tokens_through: above.map_or(0, |above| above.tokens_through) + u64::from(tokens),
-            counter: Counter::UNNAMED,
-            counted_from: 0,
-            compaction: None,
-            pins: None,
-            open: Vec::new(),
-            cut: None,
+            ..Place::root(if begins_turn { Kind::User } else { Kind::Note })
         }));
         number
     }
