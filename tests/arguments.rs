@@ -1,5 +1,7 @@
 //! Any arguments, settings and variables, as the fuzz target makes them too: see the kit.
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 use proptest::sample::select;
 use tests::arguments::{Case, holds};
@@ -136,6 +138,12 @@ fn args() -> impl Strategy<Value = Vec<Vec<u8>>> {
         .prop_map(|(verb, words)| verb.into_iter().chain(words).collect())
 }
 
+/// Some of these texts, a line each.
+fn lines(texts: &[&'static str], count: Range<usize>) -> impl Strategy<Value = Vec<u8>> + use<> {
+    let lines = proptest::collection::vec(select(texts.to_vec()), count);
+    lines.prop_map(|lines| lines.join("\n").into_bytes())
+}
+
 fn settings() -> impl Strategy<Value = Vec<u8>> {
     let texts = [
         "window = 9",
@@ -149,9 +157,7 @@ fn settings() -> impl Strategy<Value = Vec<u8>> {
         "window = ",
         "\u{feff}",
     ];
-    let lines = proptest::collection::vec(select(texts.to_vec()), 0..3);
-    let lines = lines.prop_map(|lines| lines.join("\n").into_bytes());
-    prop_oneof![6 => Just(Vec::new()), 3 => lines, 1 => any::<Vec<u8>>()]
+    prop_oneof![6 => Just(Vec::new()), 3 => lines(&texts, 0..3), 1 => any::<Vec<u8>>()]
 }
 
 fn variables() -> impl Strategy<Value = Vec<u8>> {
@@ -166,8 +172,7 @@ fn variables() -> impl Strategy<Value = Vec<u8>> {
         "KEY_FILE=one.jsonl",
         "MODEL=",
     ];
-    let lines = proptest::collection::vec(select(texts.to_vec()), 0..2);
-    prop_oneof![3 => Just(Vec::new()), 1 => lines.prop_map(|lines| lines.join("\n").into_bytes())]
+    prop_oneof![3 => Just(Vec::new()), 1 => lines(&texts, 0..2)]
 }
 
 proptest! {
