@@ -6,6 +6,8 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
+use treering_interchange::Input;
+
 use super::bombs::Bomb;
 use super::hostile::load_once;
 
@@ -21,11 +23,11 @@ const NOISE_KB: u64 = 100_000;
 /// What one import cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
-    /// Bytes of the file.
+    /// Bytes of the files.
     pub bytes: u64,
     /// Processor time of all threads; 0 where the system does not tell.
     pub time: Duration,
-    /// The most resident memory, the file itself included; 0 where the system does not tell.
+    /// The most resident memory, the files themselves included; 0 where the system does not tell.
     pub peak_kb: u64,
     /// Entries that the import made.
     pub entries: u64,
@@ -42,12 +44,13 @@ impl Cost {
     /// # Errors
     /// Why it is refused.
     pub fn of(bomb: &Bomb, count: u64) -> Result<Self, String> {
-        let bytes = bomb.bytes(usize::try_from(count).map_err(|why| why.to_string())?);
+        let inputs = bomb.inputs(usize::try_from(count).map_err(|why| why.to_string())?);
+        let bytes: usize = inputs.iter().map(len).sum();
         let before = processor_time();
-        let report = load_once(bomb.format, &bytes)?;
+        let report = load_once(bomb.format, inputs)?;
         let time = processor_time().saturating_sub(before);
         let (entries, repairs) = (report.entries, report.repairs.len() as u64);
-        Ok(Self { bytes: bytes.len() as u64, time, peak_kb: peak_kb(), entries, repairs })
+        Ok(Self { bytes: bytes as u64, time, peak_kb: peak_kb(), entries, repairs })
     }
 
     /// The same, in a process of its own.
@@ -99,6 +102,10 @@ impl fmt::Display for Cost {
         let seconds = self.time.as_secs_f64();
         write!(f, "{megabytes:6} {seconds:9.2} {peak:10} {:11} {:10}", self.entries, self.repairs)
     }
+}
+
+fn len(input: &Input) -> usize {
+    if let Input::Bytes { bytes, .. } = input { bytes.len() } else { 0 }
 }
 
 fn processor_time() -> Duration {

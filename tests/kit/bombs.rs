@@ -1,6 +1,8 @@
 //! Files made to break readers: as deep, as wide, as long and as tangled as bytes can be. Each is made
 //! by code from a count, so that tests take a small one and long runs the full one.
 
+use treering_interchange::Input;
+
 /// One bomb.
 #[derive(Clone, Copy, Debug)]
 pub struct Bomb {
@@ -11,9 +13,24 @@ pub struct Bomb {
     make: fn(usize) -> String,
     /// What comes behind that is no text.
     tail: &'static [u8],
+    /// Whether each line may be a file of one session.
+    may_be_files: bool,
 }
 
 impl Bomb {
+    /// What is imported with so many: one file, or as many as there may be.
+    pub fn inputs(&self, count: usize) -> Vec<Input> {
+        let bytes = self.bytes(count);
+        if !self.may_be_files {
+            return vec![Input::Bytes { name: "bomb".to_owned(), bytes }];
+        }
+        let file = |(at, line): (usize, &[u8])| {
+            let name = format!("agent-{at:08x}.jsonl");
+            Input::Bytes { name, bytes: line.to_vec() }
+        };
+        bytes.split_inclusive(|byte| *byte == b'\n').enumerate().map(file).collect()
+    }
+
     /// The file with so many of whatever it is made of.
     pub fn bytes(&self, count: usize) -> Vec<u8> {
         let mut bytes = (self.make)(count).into_bytes();
@@ -23,11 +40,11 @@ impl Bomb {
 }
 
 const fn bomb(name: &'static str, format: &'static str, make: fn(usize) -> String) -> Bomb {
-    Bomb { name, format, make, tail: b"" }
+    Bomb { name, format, make, tail: b"", may_be_files: false }
 }
 
 /// All of them.
-pub const BOMBS: [Bomb; 30] = [
+pub const BOMBS: [Bomb; 31] = [
     bomb("nested lists", "claude-code", |n| claude(&nested("[", "]", n))),
     bomb("nested objects", "pi", |n| pi("x", None, &nested("{\"a\":", "}", n))),
     bomb("nested blocks", "anthropic", |n| {
@@ -105,6 +122,12 @@ pub const BOMBS: [Bomb; 30] = [
         };
         (0..n / 16).map(said).collect()
     }),
+    Bomb {
+        may_be_files: true,
+        ..bomb("files of one session", "claude-code", |n| {
+            (0..n / 16).map(|at| claude_as(&at.to_string(), "\"x\"")).collect()
+        })
+    },
 ];
 
 fn nested(open: &str, close: &str, depth: usize) -> String {
@@ -123,8 +146,12 @@ fn pi(id: &str, parent: Option<usize>, content: &str) -> String {
 }
 
 fn claude(content: &str) -> String {
+    claude_as("u", content)
+}
+
+fn claude_as(id: &str, content: &str) -> String {
     format!(
-        "{{\"type\":\"user\",\"uuid\":\"u\",\"sessionId\":\"s\",\"message\":{{\"content\":{content}}}}}\n"
+        "{{\"type\":\"user\",\"uuid\":\"{id}\",\"sessionId\":\"s\",\"message\":{{\"content\":{content}}}}}\n"
     )
 }
 

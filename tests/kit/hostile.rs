@@ -59,8 +59,16 @@ async fn loaded(
     bytes: &[u8],
 ) -> Result<SessionReport, Error> {
     let input = Input::Bytes { name: name.to_owned(), bytes: bytes.to_vec() };
+    loaded_from(store, format, vec![input]).await
+}
+
+async fn loaded_from(
+    store: &dyn Store,
+    format: Option<&str>,
+    inputs: Vec<Input>,
+) -> Result<SessionReport, Error> {
     let options = Options { count: &|_| 1.into(), format, at_ms: 0, progress: &mut |_| {} };
-    load(store, vec![input], options).await.map(|mut reports| reports.remove(0))
+    load(store, inputs, options).await.map(|mut reports| reports.remove(0))
 }
 
 /// Any bytes are imported whole, or refused with the file and the line: nothing is lost on the way
@@ -107,15 +115,13 @@ pub fn reads(format: &str, name: &str, bytes: &[u8]) -> Result<(), String> {
     })
 }
 
-/// What the first load of a file reports.
+/// What the first load of a session reports.
 ///
 /// # Errors
 /// Why it is refused.
-pub fn load_once(format: &str, bytes: &[u8]) -> Result<SessionReport, String> {
-    block_on(async {
-        let report = loaded(&*store(), Some(format), "bomb", bytes).await;
-        report.map_err(|why| why.to_string())
-    })
+pub fn load_once(format: &str, inputs: Vec<Input>) -> Result<SessionReport, String> {
+    let report = block_on(loaded_from(&*store(), Some(format), inputs));
+    report.map_err(|why| why.to_string())
 }
 
 /// A file that is loaded in two steps ends where one step ends: the store gives its bytes back, and
