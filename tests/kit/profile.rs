@@ -12,8 +12,8 @@ pub const SEQUENCES: u64 = 20_000;
 pub const STEPS: (usize, usize) = (10, 60);
 /// Rounds of each of four writers, who read and swap a head in each: 200,000 operations.
 pub const HEAD_ROUNDS: usize = 25_000;
-/// Random schedules of each case of the group commit, of each of two kinds: a million of sixteen.
-pub const SCHEDULES: usize = 62_500;
+/// Random schedules of the group commit, of all cases and both kinds together.
+pub const SCHEDULES: usize = 1_000_000;
 /// Kills of a process that appends.
 pub const KILLS: usize = 300;
 /// Flipped bits.

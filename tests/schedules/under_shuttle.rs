@@ -21,11 +21,16 @@ const DEPTH: usize = 3;
 
 #[test]
 fn four_writers_in_random_schedules() {
-    for case in Case::all(4, 3) {
-        shuttle::check_random(move || run(case), SCHEDULES);
-        shuttle::check_pct(move || run(case), SCHEDULES, DEPTH);
+    let cases = Case::all(4, 3);
+    let each = SCHEDULES / (2 * cases.len());
+    println!(
+        "{} cases, {each} random schedules of each and as many of few preemptions",
+        cases.len()
+    );
+    for case in cases {
+        shuttle::check_random(move || run(case), each);
+        shuttle::check_pct(move || run(case), each, DEPTH);
     }
-    println!("{} schedules", 2 * SCHEDULES * Case::all(4, 3).len());
 }
 
 #[test]
