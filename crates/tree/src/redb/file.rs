@@ -15,12 +15,12 @@ use super::fault::{STORE_FILE, guarded};
 use super::keyring::Keyring;
 use super::layout::{Layout, PAGE_BYTES, Region};
 use super::log::Log;
+use super::publish::{Taken, publish};
 use super::sharing::Sharing;
 use super::shelter::Shelter;
 use super::switch::{Switch, Switched};
 use super::tables::{Counters, FORMAT, Identity, WriteTables};
 use crate::error::{Error, Result};
-use crate::sources::Sources;
 
 /// Bytes of pages kept while a store is created.
 const CREATING_BYTES: usize = 1 << 20;
@@ -143,19 +143,8 @@ fn check_in_place(path: &Path, opened: io::Result<fs::Metadata>) -> Result<()> {
     Ok(())
 }
 
-/// What becomes of a file that has the name already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// It stays, and is as good as what was made.
-    Stays,
-    /// It stays, and that is an error.
-    Refused,
-    /// It gives way.
-    Replaced,
-}
-
 fn create(path: &Path, wanted: &Options) -> Result<()> {
-    publish(path, &wanted.sources, Taken::Stays, |temporary| {
+    publish(path, wanted, Taken::Stays, |temporary| {
         let doing = |cause| storage(&format!("creating {}", path.display()), cause);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
@@ -169,54 +158,6 @@ fn create(path: &Path, wanted: &Options) -> Result<()> {
         drop(fresh(store, &wanted)?);
         Ok(())
     })
-}
-
-/// Makes a file whole and durable under a temporary name, then gives it its own: a crash at any point
-/// leaves what was there before, and at most the temporary file.
-pub(super) fn publish<T>(
-    path: &Path,
-    sources: &Sources,
-    taken: Taken,
-    make: impl FnOnce(&Path) -> Result<T>,
-) -> Result<T> {
-    let doing = |what: &str| format!("{what} {}", path.display());
-    let mut suffix = [0; 8];
-    sources.fill(&mut suffix);
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let temporary = path.with_file_name(format!(".{name}.{:016x}.new", u64::from_le_bytes(suffix)));
-    let made = (|| {
-        let made = make(&temporary)?;
-        let synced = File::open(&temporary).and_then(|file| file.sync_all());
-        synced.map_err(|cause| storage(&doing("syncing"), cause))?;
-        let rename = || fs::rename(&temporary, path);
-        let named = if taken == Taken::Replaced {
-            rename()
-        } else {
-            // A link fails where the name is taken: of two creators one wins.
-            match fs::hard_link(&temporary, path) {
-                Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
-                    if taken == Taken::Refused {
-                        let name = path.display().to_string();
-                        return Err(Error::Exists { what: "store", name });
-                    }
-                    Ok(())
-                }
-                Err(_) => rename(),
-                Ok(()) => Ok(()),
-            }
-        };
-        named.map_err(|cause| storage(&doing("naming"), cause))?;
-        sync_directory(path).map_err(|cause| storage(&doing("syncing the folder of"), cause))?;
-        Ok(made)
-    })();
-    // Gone already where it was renamed.
-    let _ = fs::remove_file(&temporary);
-    made
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if cfg!(unix) { File::open(parent.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
 }
 
 fn database(

@@ -4,7 +4,7 @@
 //! ([`snapshot`], [`walk`]) take snapshots. [`tables`] alone names tables, [`index`] keeps
 //! the short-hash index. [`prepare`] makes a change ready on its caller's thread, [`plan`] decides it
 //! against an [`overlay`], [`mod@write`] writes it, for each of a group in [`apply`]. [`check`] is `verify`,
-//! [`mod@file`] opens and creates, [`open`] is what is then open.
+//! [`mod@file`] opens and creates, [`publish`] gives a file its name, [`open`] is what is then open.
 
 mod ahead;
 mod answer;
@@ -37,6 +37,9 @@ mod overlay;
 mod place_row;
 mod plan;
 mod prepare;
+mod publish;
+#[cfg(all(test, unix))]
+mod publish_tests;
 mod queue;
 #[cfg(test)]
 mod queue_tests;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::cache::Limits;
 use super::index;
+use super::publish::{Files, SystemFiles};
 use super::sharing::Sharing;
 use crate::encrypt::Encrypt;
 use crate::redact::Redact;
@@ -61,6 +62,8 @@ pub struct Options {
     pub(super) encrypt: Option<Arc<dyn Encrypt>>,
     pub(super) merge_after: usize,
     pub(super) redact: Option<Arc<dyn Redact>>,
+    /// Where files get their names; only a test brings others than the system's.
+    pub(super) files: Arc<dyn Files>,
 }
 
 impl Options {
@@ -79,6 +82,7 @@ impl Options {
             encrypt: None,
             merge_after: index::GENERATION_ENTRIES,
             redact: None,
+            files: Arc::new(SystemFiles),
         }
     }
 

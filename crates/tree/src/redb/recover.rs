@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::path::Path;
 
-use super::file::{self, Taken};
+use super::file;
 use super::leaf::Raw;
+use super::publish::{Taken, publish};
 use super::restore::{Item, RECOVERED, Refused, Restorer};
 use super::salvage::{self, At, Salvage};
 use super::{Options, RedbStore};
@@ -80,7 +81,7 @@ impl RedbStore {
         }
         let mut raw = File::open(damaged).and_then(Raw::new).map_err(reading)?;
         let salvage = salvage::scan(&mut raw, progress).map_err(reading)?;
-        file::publish(into, &options.sources, Taken::Refused, |temporary| {
+        publish(into, options, Taken::Refused, |temporary| {
             let restorer = Restorer::create(temporary, options, &salvage)?;
             let plan = Plan::of(&salvage);
             let mut recovery = Recovery { raw, salvage, plan, report: RecoverReport::default() };

@@ -3,8 +3,9 @@
 
 use std::path::Path;
 
-use super::file::{self, Place as Where, Taken};
+use super::file::Place as Where;
 use super::open::Resumed;
+use super::publish::{Taken, publish};
 use super::tables::{MetaRow, ReadTables, WriteTables, copy_all};
 use super::{Open, Options, RedbStore, Sharing, shrink};
 use crate::encode;
@@ -71,7 +72,7 @@ fn rewrite(
     let bytes_before = bytes();
     let options = &options.clone().sharing(Sharing::Exclusive);
     let (old, Resumed { counters, .. }) = Open::new(&Where::File(path.to_owned()), options)?;
-    file::publish(path, &options.sources, Taken::Replaced, |temporary| {
+    publish(path, options, Taken::Replaced, |temporary| {
         let options = options.clone().write_ahead(false);
         let (mut new, _) = Open::new(&Where::File(temporary.to_owned()), &options)?;
         old.guarded(|| {
