@@ -152,8 +152,8 @@ fn soak(limit: Duration, seeds: Range<u64>, only: Option<&String>) -> ExitCode {
         eprintln!("no such kind; there are {}, {SEQUENCE}", names.join(", "));
         return ExitCode::from(2);
     }
-    let (start, mut done) = (Instant::now(), 0);
-    for seed in seeds.clone().take_while(|_| start.elapsed() < limit) {
+    let (start, from, mut done) = (Instant::now(), seeds.start, 0_u64);
+    for seed in seeds.take_while(|_| start.elapsed() < limit) {
         let mut crashed = crashes.iter_mut().map(|(crash, engine, counts)| {
             campaign::run(engine, crash.plan(), seed).map(|more| counts.add(more))
         });
@@ -164,7 +164,7 @@ fn soak(limit: Duration, seeds: Range<u64>, only: Option<&String>) -> ExitCode {
             return ExitCode::FAILURE;
         }
         done += 1;
-        if done % SEEDS_PER_LINE == 0 {
+        if done.is_multiple_of(SEEDS_PER_LINE) {
             println!("{done} seeds in {:?}", start.elapsed());
         }
     }
@@ -172,7 +172,7 @@ fn soak(limit: Duration, seeds: Range<u64>, only: Option<&String>) -> ExitCode {
         println!("{}: {counts:?}", crash.name);
     }
     let sequences = if has_sequences { done } else { 0 };
-    let (from, took) = (seeds.start, start.elapsed());
+    let took = start.elapsed();
     println!("seeds {from}..{} in {took:?}, {sequences} sequences: nothing lost", from + done);
     ExitCode::SUCCESS
 }
