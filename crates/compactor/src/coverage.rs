@@ -104,6 +104,14 @@ mod tests {
         assert_eq!(coverage(&before, &after, &[&ids[..3], &[landed]].concat()).strange, [landed]);
     }
 
+    #[tokio::test]
+    async fn a_prompt_is_replaced_by_one_in_its_slot_alone() {
+        let before = Desk::with("p20 u400 a150").await;
+        let other = Desk::with("u5").await.session.context().await.unwrap();
+        let account = coverage(&before.session.context().await.unwrap(), &other, &[]);
+        assert_eq!((account.lost, account.replaced), (before.ids, vec![]));
+    }
+
     #[test]
     fn one_entry_amiss_is_enough() {
         let ids = || vec![Id::from_bytes([1; 32])];

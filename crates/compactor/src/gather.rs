@@ -152,3 +152,54 @@ pub(crate) fn summary_of(stored: &Stored) -> Summary {
     let own = stored.entry.body().and_then(|body| Summary::from_body(body).ok());
     own.unwrap_or_else(|| Summary { text: plain_text(&message_of(stored)), ..Summary::default() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::{Desk, Words};
+
+    /// The item as the compaction of a context that keeps it masks it: the mask, and its size as the
+    /// summarizer is told it.
+    fn masked_of(item: &Item) -> (Vec<u32>, u32) {
+        let mut covered = Covered {
+            job: SummaryJob { kept: vec![entry(&item.stored)], ..SummaryJob::default() },
+            ids: Vec::new(),
+            lifted: BTreeMap::new(),
+            masks: Vec::new(),
+        };
+        covered.mask(item, &Words);
+        (covered.masks.iter().map(|mask| mask.saved_tokens).collect(), covered.job.kept[0].tokens)
+    }
+
+    async fn last(line: &str) -> Item {
+        let context = Desk::with(line).await.session.context().await.unwrap();
+        context.items.last().unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn a_mask_says_what_it_saves_and_goes_on_saving_that() {
+        let item = last("u5 a5>1 t900").await;
+        let left = count_message(&Words, &masked(&item));
+        assert!(left > 0);
+        assert_eq!(masked_of(&item), (vec![900 - left], left));
+        let again = |saved_tokens| Item { form: Form::Masked { saved_tokens }, ..item.clone() };
+        assert_eq!(masked_of(&again(7)), (vec![7], 893));
+        assert_eq!(masked_of(&again(901)), (vec![900], 0), "never more than there is");
+    }
+
+    #[tokio::test]
+    async fn what_a_mask_would_not_make_smaller_is_not_masked() {
+        let left = count_message(&Words, &masked(&last("u5 a5>1 t900").await));
+        for tokens in [1, left] {
+            let item = last(&format!("u5 a5>1 t{tokens}")).await;
+            assert_eq!(masked_of(&item), (vec![], tokens));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_summary_somebody_else_wrote_is_its_plain_text() {
+        let item = last("u5").await;
+        let summary = summary_of(&item.stored);
+        assert_eq!(summary, Summary { text: "u5 number 0".to_owned(), ..Summary::default() });
+    }
+}

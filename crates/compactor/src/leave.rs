@@ -109,6 +109,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_call_that_was_interrupted_is_told_once() {
+        let desk = Desk::with("u40 a40 u30 a30>1 u20 a20").await;
+        let (compactor, script) = scripted(&["tried and dropped"]);
+        let left = desk.head().await;
+        desk.session.rewind(Some(desk.ids[1]), Expect::Any).await.unwrap();
+        let done = compactor.summarize_branch(&desk.session, left, &keeping(50)).await.unwrap();
+        let told: Vec<Id> = script.jobs()[0].entries.iter().map(|entry| entry.id).collect();
+        assert_eq!((&told[..], done.summarized_count), (&desk.ids[2..], 4));
+    }
+
+    #[tokio::test]
     async fn a_summary_on_the_branch_that_was_left_is_an_input() {
         let mut desk = Desk::with("u400 a150 u20 a20").await;
         let (compactor, script) = scripted(&["first", "both"]);

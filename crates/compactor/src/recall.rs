@@ -192,6 +192,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_cut_parts_no_character() {
+        let tool = RecallTool::new(&Desk::new().session);
+        let text = "\u{20ac}".repeat(50);
+        for (bytes, whole) in [(2, 0), (3, 1), (5, 1), (6, 2)] {
+            let bounded = tool.clone().max_bytes(CUT.len() + bytes).bounded(text.clone());
+            assert_eq!(bounded, "\u{20ac}".repeat(whole) + CUT, "{bytes} bytes");
+        }
+    }
+
     #[tokio::test]
     async fn wrong_arguments_are_told_to_the_model() {
         let (_, tool) = covered().await;

@@ -330,6 +330,11 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_is_of_all_parts_in_their_order() {
+        assert_eq!(hash(&[b"a", b"bc"]), *blake3::hash(b"abc").as_bytes());
+    }
+
+    #[test]
     fn a_row_of_the_journal_is_hashed_after_the_one_before_it() {
         let rows = [([0; 32], "a"), ([0; 32], "b"), ([1; 32], "a")];
         let hashes = rows.map(|(before, row)| chained(&before, row.as_bytes()));

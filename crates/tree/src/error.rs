@@ -192,3 +192,15 @@ impl Error {
 fn holder(pid: Option<u32>) -> String {
     pid.map(|pid| format!(" by process {pid}")).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_a_store_is_named_where_that_is_known() {
+        let told = |pid| Error::Locked { path: "a.redb".into(), pid }.to_string();
+        assert!(told(Some(7)).starts_with("a.redb is locked by process 7; "));
+        assert!(told(None).starts_with("a.redb is locked; "));
+    }
+}

@@ -74,6 +74,7 @@ async fn the_last_one_to_leave_stops_it_and_the_next_begins_anew() {
     let flight = airport.next().await;
     let mut onlooker = two.another();
     assert!(!one.cancel(), "another one waits");
+    assert!(airport.flights.board(&key("main")).is_some(), "and others may join");
     assert!(flight.reached(Progress::Summarizing { entries: 1, tokens: 1 }));
     assert!(two.leave());
     assert!(!two.leave(), "one leaves once");

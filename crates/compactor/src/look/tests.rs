@@ -138,3 +138,89 @@ async fn the_start_of_a_turn_is_found_however_long_it_is() {
     let policy = Policy { boundary: Boundary::TurnBefore, ..keeping(20) };
     assert_eq!(both_find(&desk, &policy).await, Some(desk.ids[2]));
 }
+
+#[tokio::test]
+async fn a_tail_of_many_small_entries_is_looked_at_whole() {
+    let mut desk = Desk::with("u50 a50").await;
+    desk.say(&"a1 ".repeat(300)).await;
+    assert_eq!(both_find(&desk, &keeping(100)).await, Some(desk.ids[302 - 100]));
+    let policy = Policy { keep_recent_messages: Some(100), ..keeping(0) };
+    let policy = Policy { keep_recent_tokens: None, ..policy };
+    assert_eq!(both_find(&desk, &policy).await, Some(desk.ids[302 - 100]));
+}
+
+#[tokio::test]
+async fn where_there_are_fewer_turns_than_are_kept_nothing_is_covered() {
+    let mut desk = Desk::with("u1").await;
+    desk.say(&"a1 ".repeat(100)).await;
+    let measure = desk.session.measure().await.unwrap().unwrap();
+    // As many as there are, one more: both ask for the beginning, in different words.
+    for turns in [1, 2, 3] {
+        let policy = Policy { keep_recent_turns: Some(turns), ..keeping(0) };
+        let policy = Policy { keep_recent_tokens: None, ..policy };
+        let sight = Sight::new(desk.store(), measure.clone(), &policy, None).await.unwrap();
+        let found = found(&sight, &policy, true);
+        assert!(matches!(found, Err(SkipReason::AllKept { .. })), "{turns} turns: {found:?}");
+    }
+}
+
+async fn pin(desk: &mut Desk, id: Id) {
+    let body = treering_tree::Message::text(treering_tree::Role::User, "").body();
+    let draft = desk.session.draft(treering_tree::Kind::Pin, body).target(id);
+    desk.put(draft).await;
+}
+
+#[tokio::test]
+async fn what_is_lifted_from_before_the_steps_is_told_apart_from_pinned_steps() {
+    let mut desk = Desk::with(&format!("p40 {}", "u5 ".repeat(80))).await;
+    let up_to = Some(desk.ids[60]);
+    let look = async |desk: &Desk| {
+        let measure = desk.session.measure().await.unwrap().unwrap();
+        Sight::new(desk.store(), measure, &keeping(50), up_to).await.unwrap()
+    };
+    let sight = look(&desk).await;
+    let (first, third) = (sight.places[0].id, sight.places[2].id);
+    let before = sight.before;
+    assert_eq!((before.lifted_tokens, before.tokens), (40, 40 + 5 * before.turns));
+    // What is pinned at the first cut, or behind it, is a step: it counts there, and not before.
+    for id in [first, third] {
+        pin(&mut desk, id).await;
+        let sight = look(&desk).await;
+        assert_eq!((sight.places[0].id, sight.before), (first, before));
+    }
+    let sight = look(&desk).await;
+    let pinned = sight.steps.iter().zip(&sight.places).filter(|(step, _)| step.pinned);
+    assert_eq!(pinned.map(|(_, place)| place.id).collect::<Vec<_>>(), [first, third]);
+}
+
+#[tokio::test]
+async fn a_prompt_is_pinned_while_a_call_is_open_too() {
+    let desk = Desk::with("p40 u100 a100 u10 a10>1").await;
+    let measure = desk.session.measure().await.unwrap().unwrap();
+    let sight = Sight::new(desk.store(), measure, &keeping(5), None).await.unwrap();
+    let pinned: Vec<bool> = sight.steps.iter().map(|step| step.pinned).collect();
+    assert_eq!(pinned, [true, false, false, false, false]);
+    assert_eq!(sight.before, Before::default());
+}
+
+#[tokio::test]
+async fn what_masks_save_is_missing_in_the_steps_and_not_before_them() {
+    let mut desk = Desk::with("u300 a100").await;
+    desk.say(&"u1 a1 ".repeat(40)).await;
+    desk.say("a1>1 t6000").await;
+    let policy = Policy { window: 10_000, reserve: Some(5_000), ..keeping(0) };
+    let messages = |messages| Policy {
+        keep_recent_messages: Some(messages),
+        keep_recent_tokens: None,
+        ..policy.clone()
+    };
+    let done = compact(&desk, &messages(82), "what was").await;
+    assert_eq!((done.first_kept_entry_id, done.masked_count), (Some(desk.ids[2]), 1));
+    let measure = desk.session.measure().await.unwrap().unwrap();
+    let sight = Sight::new(desk.store(), measure.clone(), &messages(2), None).await.unwrap();
+    let first = desk.ids.iter().position(|id| *id == sight.places[0].id).unwrap();
+    assert!((3..80).contains(&first), "{first}");
+    assert_eq!(sight.before.tokens, first as u64 - 2);
+    let steps: u64 = sight.steps.iter().map(|step| step.tokens).sum();
+    assert_eq!(measure.tokens, 2 + sight.before.tokens + steps, "the summary, and all that shows");
+}

@@ -134,6 +134,9 @@ async fn what_is_lifted_is_counted_again() {
     desk.session.append(counted(&Words, prompt), Expect::Any).await.unwrap();
     say(&desk, &Words, &[10; 10]).await;
     let tens = compactor(Tens, &["what was"]);
+    let (head, seen) = (desk.head().await, tens.recounted(&desk.session));
+    let cut = seen.store().preview(head, Some(head)).await.unwrap();
+    assert_eq!((cut.lifted_tokens, cut.covered_tokens), (40, 40 + 900));
     let done = tens.run(&desk.session, &keeping(150), &RunOptions::default()).await.unwrap();
     assert_eq!((done.tokens_before, done.tokens_after), (1_040, 40 + 20 + 100));
 }

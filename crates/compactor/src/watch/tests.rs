@@ -113,7 +113,9 @@ async fn a_compaction_that_could_do_nothing_is_counted() {
         desk.say("a1").await;
     }
     let Look::Rests(rest) = watch.look().await.unwrap() else { panic!() };
-    assert_eq!((rest, script.jobs().len()), (Rest::Stuck { times: 2 }, 0));
+    assert_eq!((rest.clone(), script.jobs().len()), (Rest::Stuck { times: 2 }, 0));
+    // Who asks whether it fits is told that too.
+    assert_eq!(watch.ensure_fits().await.unwrap().rest, Some(rest));
 }
 
 #[tokio::test]

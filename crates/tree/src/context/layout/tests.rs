@@ -71,7 +71,10 @@ async fn a_user_entry_closes_what_is_open_and_what_comes_then_is_late() {
         (late, Form::LateResult),
         (again, Form::LateResult),
     ];
-    assert_eq!(shown(&work.items().await), expected);
+    let items = work.items().await;
+    assert_eq!(shown(&items), expected);
+    let closing: Vec<bool> = items.iter().map(Item::is_interruption).collect();
+    assert_eq!(closing, [false, false, true, false, false, false]);
 }
 
 #[tokio::test]
