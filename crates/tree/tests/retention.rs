@@ -129,13 +129,13 @@ async fn a_long_path_stays_to_its_root_and_what_is_behind_the_forks_goes() {
 
 #[tokio::test]
 async fn what_is_erased_already_is_not_erased_again_and_a_dry_run_erases_nothing() {
-    let store = store();
-    say(&session(&store, "old", 10), 3).await;
-    let dry = Retention { before_ms: 5_000, dry_run: true, ..Retention::default() };
+    let shop = Shop::new();
+    for text in ["a", "b", "c"] {
+        shop.say("old", 10, text).await;
+    }
     // After the first two of these something is left, after the third one nothing.
     for (dry_run, erased) in [(true, 3), (true, 3), (false, 3), (false, 0), (true, 0)] {
-        let rule = Retention { dry_run, ..dry.clone() };
-        let done = prune(&*store, &rule, 1_000).await.unwrap();
+        let done = prune(&*shop.store, &rule(20, dry_run), 30 * DAY_MS).await.unwrap();
         let counts: Vec<u64> = done.iter().map(|pruned| pruned.erased).collect();
         assert_eq!(counts, if erased > 0 { vec![erased] } else { vec![] }, "dry: {dry_run}");
     }

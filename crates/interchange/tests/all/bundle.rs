@@ -6,8 +6,8 @@ use treering_interchange::{
     BundleOptions, BundleReport, Error, Target, Transcript, export_bundle, import_bundle, render,
 };
 use treering_tree::{
-    Body, Change, Context, Erasure, Expect, Id, Kind, Mask, MemoWrite, Message, Part, Reason,
-    RedbStore, Role, Session, Sources, Store, Summary,
+    Body, Change, Context, Erasure, Expect, Id, Kind, Label, Mask, MemoWrite, Message, Part,
+    Reason, RedbStore, Role, Session, Sources, Store, Summary,
 };
 
 use crate::kit::{block_on, samples, store, try_load};
@@ -112,7 +112,9 @@ fn a_label_of_what_never_was_travels_too() {
         let (from, to) = (store(), store());
         let session = session(&from, "s");
         say(&session, Kind::User, "first").await;
-        session.label(Id::from_bytes([8; 32]), "nowhere").await.unwrap();
+        let label = Label { name: "nowhere".to_owned() }.body();
+        let label = session.draft(Kind::Record, label).target(Id::from_bytes([8; 32]));
+        session.append(label, Expect::Any).await.unwrap();
         let told = take(&*to, &bundle(&*from, "s").await).await.unwrap();
         assert_eq!((told.entries, told.added), (2, 2));
         assert_eq!(everything(&*from, "s").await, everything(&*to, "s").await);

@@ -3,14 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use super::file::{self, Place, Taken};
+use super::file::{self, Place};
+use super::publish::{self, Taken};
 use super::switch::Switch;
 use super::{Options, RedbStore, Sharing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sources::Sources;
 
 fn publish(path: &Path, taken: Taken, bytes: &str) -> Result<()> {
-    file::publish(path, &Sources::fixed(1), taken, |temporary| {
+    publish::publish(path, &Options::new(Sources::fixed(1)), taken, |temporary| {
         fs::write(temporary, bytes).unwrap();
         Ok(())
     })
@@ -38,12 +39,14 @@ fn a_name_that_is_taken_stays_is_refused_or_gives_way() {
 fn what_cannot_be_made_or_named_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let failed: Result<()> = file::publish(&path, &Sources::fixed(1), Taken::Stays, |temporary| {
-        fs::write(temporary, "half").unwrap();
-        Err(Error::invalid("store", "not today"))
-    });
+    let failed: Result<()> =
+        publish::publish(&path, &Options::new(Sources::fixed(1)), Taken::Stays, |temporary| {
+            fs::write(temporary, "half").unwrap();
+            Err(Error::invalid("store", "not today"))
+        });
     assert_eq!(failed.unwrap_err().kind(), ErrorKind::Invalid);
-    let unmade: Result<()> = file::publish(&path, &Sources::fixed(1), Taken::Stays, |_| Ok(()));
+    let unmade: Result<()> =
+        publish::publish(&path, &Options::new(Sources::fixed(1)), Taken::Stays, |_| Ok(()));
     assert_eq!(unmade.unwrap_err().kind(), ErrorKind::Storage);
     assert_eq!(names(folder.path()), [""; 0]);
     fs::create_dir(&path).unwrap();

@@ -38,7 +38,8 @@ mod place_row;
 mod plan;
 mod prepare;
 mod publish;
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod publish_tests;
 mod queue;
 #[cfg(test)]
