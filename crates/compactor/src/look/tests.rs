@@ -224,3 +224,12 @@ async fn what_masks_save_is_missing_in_the_steps_and_not_before_them() {
     let steps: u64 = sight.steps.iter().map(|step| step.tokens).sum();
     assert_eq!(measure.tokens, 2 + sight.before.tokens + steps, "the summary, and all that shows");
 }
+
+#[tokio::test]
+async fn a_cut_behind_what_is_kept_is_none_where_it_goes_before() {
+    let mut desk = Desk::with("u200 a10>200").await;
+    desk.say(&"t1 ".repeat(200)).await;
+    desk.say("a5 a5").await;
+    let policy = Policy { boundary: Boundary::Before, ..keeping(20) };
+    assert_eq!(both_find(&desk, &policy).await, Some(desk.ids[1]));
+}

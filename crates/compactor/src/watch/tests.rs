@@ -101,6 +101,25 @@ async fn only_what_would_overflow_waits() {
 }
 
 #[tokio::test]
+async fn a_compaction_that_could_do_nothing_is_counted() {
+    // One turn of calls and results: there is no place for a cut, however many come.
+    let mut desk = Desk::with("a950>3").await;
+    let (compactor, script) = scripted(&["never"]);
+    let turns = Policy { window: 1_000, reserve: Some(100), ..Policy::default() };
+    let watch = compactor.watch(&desk.session, &turns);
+    for stuck in 1..=2 {
+        let Look::Started(mut handle) = watch.look().await.unwrap() else { panic!() };
+        assert!(is_useless(&handle.result().await.unwrap().skipped_reason.unwrap()));
+        settled(&compactor, &desk, |breaker| breaker.stuck == stuck).await;
+        desk.say("t1").await;
+    }
+    let Look::Rests(rest) = watch.look().await.unwrap() else { panic!() };
+    assert_eq!((rest.clone(), script.jobs().len()), (Rest::Stuck { times: 2 }, 0));
+    // Who asks whether it fits is told that too.
+    assert_eq!(watch.ensure_fits().await.unwrap().rest, Some(rest));
+}
+
+#[tokio::test]
 async fn only_what_says_something_of_the_context_is_counted() {
     let desk = Desk::with("u600").await;
     let (compactor, _) = scripted(&[]);
