@@ -9,11 +9,13 @@ use crate::kit::{Desk, Gated, Words, compact, keeping, scripted};
 
 /// Waits until what was started has been counted.
 async fn settled(compactor: &Compactor, desk: &Desk, is: impl Fn(&Breaker) -> bool) -> Status {
-    for _ in 0..10_000 {
+    for _ in 0..1_000_000 {
         let status = compactor.status(&desk.session).await.unwrap();
         if is(&status.breaker) {
             return status;
         }
+        // The store's thread needs a processor too.
+        std::thread::yield_now();
         tokio::task::yield_now().await;
     }
     panic!("{:?}", compactor.status(&desk.session).await.unwrap());
