@@ -136,3 +136,75 @@ impl StorageBackend for Region {
 
     delegate_locks!();
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+
+    const PAGE: u64 = PAGE_BYTES as u64;
+
+    fn backend(page: &[u8], len: u64) -> InMemoryBackend {
+        let backend = InMemoryBackend::new();
+        backend.set_len(len).unwrap();
+        backend.write(0, page).unwrap();
+        backend
+    }
+
+    fn page(layout: Layout) -> Vec<u8> {
+        let backend = InMemoryBackend::new();
+        layout.write(&backend).unwrap();
+        assert_eq!(backend.len().unwrap(), layout.database_at());
+        let mut page = vec![0; PAGE_BYTES];
+        backend.read(0, &mut page).unwrap();
+        page
+    }
+
+    #[test]
+    fn a_log_is_of_whole_pages_one_at_least_and_a_gibibyte_at_most() {
+        let bytes = [(0, PAGE), (PAGE + 1, PAGE), (3 * PAGE, 3 * PAGE), (u64::MAX, 1 << 30)];
+        for (asked, log_bytes) in bytes {
+            let layout = Layout::new(asked);
+            assert_eq!(layout.log(), PAGE..PAGE + log_bytes);
+            assert_eq!(layout.database_at(), PAGE + log_bytes);
+            assert_eq!(Layout::read(&page(layout)), Some(layout));
+        }
+    }
+
+    #[test]
+    fn a_page_with_any_damage_or_of_another_version_says_nothing() {
+        let whole = page(Layout::new(2 * PAGE));
+        for at in 0..FIELDS_BYTES + HASH_BYTES {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x20;
+            assert_eq!(Layout::read(&damaged), None, "byte {at}");
+            assert_eq!(Layout::read(&whole[..at]), None, "{at} bytes");
+        }
+        // A hash that is right proves no other magic, version or length that no store has.
+        for (at, byte) in [(0, b'T'), (8, 2), (12, 1)] {
+            let mut other = whole.clone();
+            other[at] = byte;
+            let hash = hash_of(&other[..FIELDS_BYTES]);
+            other[FIELDS_BYTES..FIELDS_BYTES + HASH_BYTES].copy_from_slice(&hash);
+            assert_eq!(Layout::read(&other), None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_end_before_redb_begins_are_no_store_and_none_at_all_become_one() {
+        let layout = Layout::new(2 * PAGE);
+        let whole = page(layout);
+        let of = |len: u64| {
+            let page = &whole[..usize::try_from(len.min(PAGE)).unwrap()];
+            Layout::of(&backend(page, len), Layout::new(PAGE)).unwrap()
+        };
+        assert_eq!(of(layout.database_at() + 1), Some(layout));
+        assert_eq!([of(layout.database_at()), of(PAGE), of(PAGE - 1), of(1)], [None; 4]);
+        let empty = InMemoryBackend::new();
+        assert_eq!(Layout::of(&empty, layout).unwrap(), Some(layout));
+        let mut written = vec![0; PAGE_BYTES];
+        empty.read(0, &mut written).unwrap();
+        assert_eq!(written, whole);
+    }
+}

@@ -28,6 +28,8 @@ mod index;
 mod keyring;
 #[cfg(test)]
 mod killed_tests;
+#[cfg(test)]
+mod layer_tests;
 mod layout;
 mod leaf;
 mod log;
