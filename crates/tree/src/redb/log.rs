@@ -357,5 +357,102 @@ mod tests {
         let room = log.room();
         log.append(&mut record(room - HEAD_BYTES, 2)).unwrap();
         assert_eq!((log.room(), log.is_used(1)), (0, true));
+        assert_eq!(all(&mut self::log(&backend, 1)).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_torn_record_is_an_error_only_where_a_later_one_vouches_for_it() {
+        let backend = backend();
+        let mut writer = log(&backend, 1);
+        writer.append(&mut record(10, 1)).unwrap();
+        writer.sync().unwrap();
+        for byte in [2, 3] {
+            writer.append(&mut record(10, byte)).unwrap();
+        }
+        // The third knows the first alone to be durable.
+        backend.write(START + PAGE, &[0; HEAD_BYTES]).unwrap();
+        assert_eq!(all(&mut log(&backend, 1)).unwrap(), [(0, vec![1; 10])]);
+        backend.write(START, &[0; HEAD_BYTES]).unwrap();
+        assert!(all(&mut log(&backend, 1)).is_err());
+    }
+
+    #[test]
+    fn a_record_that_ends_behind_the_log_is_none() {
+        let backend = backend();
+        let most = usize::try_from(BYTES).unwrap() - HEAD_BYTES;
+        for (len, whole) in [(most, true), (most + 1, false), (most + 2 * HEAD_BYTES, false)] {
+            let mut head = RecordHead { generation: 1, number: 0, synced: 0, len, hash: [0; 32] };
+            head.hash = head.hash_of(&vec![7; len]);
+            let bytes = [&head.fields()[..], &head.hash, &vec![7; len]].concat();
+            backend.write(START, &bytes).unwrap();
+            assert_eq!(all(&mut log(&backend, 1)).unwrap().len(), usize::from(whole), "{len}");
+        }
+    }
+
+    #[test]
+    fn blocks_are_allocated_so_far_ahead_and_only_where_they_are_not() {
+        let (size, range) = (4 * AHEAD_BYTES, START..3 * AHEAD_BYTES);
+        let filled = |at: u64, backend: &InMemoryBackend| {
+            let mut byte = [0];
+            backend.read(at, &mut byte).unwrap();
+            byte[0] == 0xee
+        };
+        for writes_ahead in [true, false] {
+            let backend = Arc::new(InMemoryBackend::new());
+            backend.set_len(size).unwrap();
+            backend.write(0, &vec![0xee; usize::try_from(size).unwrap()]).unwrap();
+            let mut log = Log::new(Arc::clone(&backend) as _, range.clone(), writes_ahead, 1);
+            log.append(&mut record(1, 1)).unwrap();
+            let ahead = START + PAGE + AHEAD_BYTES;
+            let found = [START - 1, START + PAGE, ahead - 1, ahead].map(|at| filled(at, &backend));
+            assert_eq!(found, [true, !writes_ahead, !writes_ahead, true]);
+            // What is allocated is not written again.
+            log.append(&mut record(usize::try_from(AHEAD_BYTES).unwrap() - HEAD_BYTES, 2)).unwrap();
+            assert!(filled(ahead, &backend));
+            log.append(&mut record(1, 3)).unwrap();
+            assert_eq!(filled(ahead + PAGE, &backend), !writes_ahead);
+            // No further than the log.
+            log.append(&mut record(log.room() - 2 * PAGE_BYTES, 4)).unwrap();
+            assert!(filled(range.end, &backend));
+        }
+    }
+
+    #[test]
+    fn a_part_is_used_from_its_last_page_on() {
+        let backend = backend();
+        let mut log = log(&backend, 1);
+        for used in 1..=16 {
+            log.append(&mut record(1, 1)).unwrap();
+            let found = [1, 2, 4].map(|part| log.is_used(part));
+            assert_eq!(found, [used == 16, used >= 8, used >= 4], "{used} pages");
+        }
+        log.restart(2);
+        assert!(!log.is_used(16) && log.is_synced());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_given_back_is_what_lies_behind_the_last_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let bytes = usize::try_from(START + BYTES + PAGE).unwrap();
+        for writes_ahead in [true, false] {
+            std::fs::write(&path, vec![0xee; bytes]).unwrap();
+            let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+            let backend = Arc::new(redb::backends::FileBackend::new(file).unwrap());
+            let mut log = Log::new(backend, START..START + BYTES, writes_ahead, 1);
+            log.append(&mut record(5, 1)).unwrap();
+            log.give_back(&path);
+            let found = std::fs::read(&path).unwrap();
+            let (before, behind) = found.split_at(PAGE_BYTES * 2);
+            let (given, after) = behind.split_at(behind.len() - PAGE_BYTES);
+            assert!(before[..PAGE_BYTES].iter().chain(after).all(|byte| *byte == 0xee));
+            assert_eq!(before[PAGE_BYTES + HEAD_BYTES..][..5], [1; 5]);
+            assert!(
+                given.iter().all(|byte| *byte == 0),
+                "a file system that takes no blocks back?"
+            );
+            assert_eq!(found.len(), bytes);
+        }
     }
 }

@@ -459,6 +459,61 @@ mod tests {
         assert_eq!(roll.end().unwrap(), 103);
     }
 
+    /// The numbers that the chunks of a table begin with.
+    fn firsts(roll: &Roll<Table<'_, u64, Bytes>>) -> Vec<u64> {
+        roll.table.iter().unwrap().map(|row| row.unwrap().0.value()).collect()
+    }
+
+    #[test]
+    fn rows_gather_until_a_chunk_of_them_would_be_too_long() {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = redb::Builder::new().create_with_backend(backend).unwrap();
+        let txn = database.begin_write().unwrap();
+        let mut roll = WriteTables::open(&txn).unwrap().entries;
+        // The count, and of each row its end and its bytes.
+        roll.chunk_bytes = 4 + (4 + 40) + (4 + 48);
+        roll.push(0, &row(0, 40)).unwrap();
+        roll.push(1, &row(1, 48)).unwrap();
+        assert_eq!((roll.tail.rows().count(), firsts(&roll)), (2, vec![]));
+        roll.push(2, &[]).unwrap();
+        assert_eq!((roll.tail.rows().count(), firsts(&roll)), (1, vec![0]));
+        roll.push(3, &row(3, 1_000)).unwrap();
+        roll.push(4, &[]).unwrap();
+        assert_eq!((roll.tail.rows().count(), firsts(&roll)), (1, vec![0, 2, 3]));
+        assert_eq!(roll.end().unwrap(), 5);
+    }
+
+    #[test]
+    fn chunks_are_packed_anew_down_to_the_first_that_is_packed_and_so_many_bytes_at_a_time() {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = redb::Builder::new().create_with_backend(backend).unwrap();
+        let txn = database.begin_write().unwrap();
+        let mut roll = WriteTables::open(&txn).unwrap().entries;
+        for (first_bytes, expected) in [(PACKED_BYTES, vec![0, 1]), (PACKED_BYTES - 1, vec![0])] {
+            for (number, len) in [(0, first_bytes - 8), (1, 20), (2, 20)] {
+                let chunk = chunk_of(&[&row(number, len)]);
+                roll.table.insert(number, chunk.as_slice()).unwrap();
+            }
+            roll.repack().unwrap();
+            assert_eq!(firsts(&roll), expected, "{first_bytes}");
+            roll.table.retain(|_, _| false).unwrap();
+        }
+        let (count, bytes) = (300, 15_000);
+        for number in 0..count {
+            let chunk = chunk_of(&[&row(number, bytes - 8)]);
+            roll.table.insert(number, chunk.as_slice()).unwrap();
+        }
+        roll.repack().unwrap();
+        let packed = (REPACKED_BYTES / bytes) as u64;
+        let left: Vec<u64> = (0..=count - packed).collect();
+        let found = firsts(&roll);
+        assert!(found.starts_with(&left) && found.len() < 200, "{found:?}");
+        for number in 0..count {
+            let chunk = roll.chunk(number).unwrap().unwrap();
+            assert_eq!(chunk.get(number), Some(row(number, bytes - 8).as_slice()));
+        }
+    }
+
     fn tail(lens: impl IntoIterator<Item = usize>) -> Tail {
         let mut tail = Tail::default();
         for (number, len) in (7..).zip(lens) {
