@@ -442,3 +442,6 @@ fn session(number: u64, bytes: &[u8]) -> Option<SessionRow> {
     let named = |name: &str| limits::check_name("name", name).is_ok();
     (row.number == number && named(&row.name) && named(&row.active)).then_some(row)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! Which of two rows that contradict one another counts, and what is no row at all.
+
+use super::*;
+use crate::entry::{Body, Draft, Nonce};
+use crate::store::{HeadMove, Reason};
+
+fn draft(kind: Kind, text: &str) -> Draft {
+    Draft::new(kind, 5, Nonce([7; 16]), Body::new("text", text))
+}
+
+fn id(text: &str) -> Id {
+    draft(Kind::User, text).id_under(None)
+}
+
+fn at(salvage: &Salvage, session: u64, branch: &str) -> Option<(u64, Option<Option<Id>>)> {
+    let head = salvage.heads.get(&(session, branch.to_owned()))?;
+    let at = head.at.as_ref().map(|at| match at {
+        At::Entry(id) => Some(*id),
+        At::Nothing | At::Number(_) => None,
+    });
+    Some((head.as_of, at))
+}
+
+fn journal(number: u64, entries: u64, to: Option<Id>, exists: bool) -> JournalRow {
+    let moved = HeadMove { branch: "main".to_owned(), existed: true, exists, from: None, to };
+    JournalRow {
+        number,
+        session: 3,
+        previous_in_session: None,
+        reason: Reason::Append,
+        at_ms: 0,
+        first_entry: 40,
+        entries,
+        moves: vec![moved],
+        activated: None,
+        before: [0; 32],
+    }
+}
+
+#[test]
+fn the_newest_row_of_the_journal_says_where_a_branch_is() {
+    let (one, two) = (id("one"), id("two"));
+    let mut salvage = Salvage::default();
+    salvage.journal(journal(5, 1, Some(one), true));
+    assert_eq!(at(&salvage, 3, "main"), Some((5, Some(Some(one)))));
+    salvage.journal(journal(4, 1, Some(two), true));
+    assert_eq!(at(&salvage, 3, "main"), Some((5, Some(Some(one)))), "an older one");
+    salvage.journal(journal(6, 1, None, true));
+    assert_eq!(at(&salvage, 3, "main"), Some((6, Some(None))), "bound to nothing");
+    salvage.journal(journal(7, 1, None, false));
+    assert_eq!(at(&salvage, 3, "main"), Some((7, None)), "taken away");
+    salvage.head(3, "main".to_owned(), 7, Some(At::Entry(two)));
+    assert_eq!(at(&salvage, 3, "main"), Some((7, Some(Some(two)))), "as new, and read later");
+}
+
+#[test]
+fn a_row_of_the_journal_without_entries_tells_of_no_run() {
+    let mut salvage = Salvage::default();
+    salvage.journal(journal(5, 0, None, true));
+    assert!(salvage.runs.is_empty());
+    salvage.journal(journal(6, 1, None, true));
+    assert_eq!(salvage.runs.into_iter().collect::<Vec<_>>(), [(40, (1, 3))]);
+}
+
+#[test]
+fn a_row_counts_under_its_own_number_alone() {
+    let mut salvage = Salvage::default();
+    let bytes = encode::pack(&journal(5, 1, None, true)).unwrap();
+    assert!(!salvage.row(6, &bytes) && !salvage.row(5, &bytes[1..]) && salvage.heads.is_empty());
+    assert!(salvage.row(5, &bytes));
+    assert_eq!(at(&salvage, 3, "main"), Some((5, Some(None))));
+    let rows = [(5, &bytes[..]), (9, b"none")];
+    assert!(salvage.rows(rows.into_iter()) && salvage.rows(rows.into_iter().rev()));
+    assert!(!salvage.rows(std::iter::once((9, &bytes[..]))));
+}
+
+#[test]
+fn the_newest_counters_and_sessions_count_and_of_equals_the_later() {
+    let mut salvage = Salvage::default();
+    let rows = [(5, 1, 1), (4, 2, 1), (5, 3, 3), (6, 4, 4)];
+    for (journal_rows, entries, counted) in rows {
+        salvage.counters(Counters { journal_rows, entries, ..Counters::default() });
+        assert_eq!(salvage.counters.as_ref().map(|found| found.entries), Some(counted));
+        let mut row = SessionRow::new(2, "one", 0, "main", 0);
+        (row.last_journal, row.entries) = (journal_rows, entries);
+        salvage.session(row);
+        assert_eq!(salvage.sessions[&2].entries, counted);
+    }
+    assert_eq!(at(&salvage, 2, "main"), Some((6, None)), "without an active branch");
+    let mut row = SessionRow::new(2, "one", 0, "main", 0);
+    (row.last_journal, row.has_active) = (7, true);
+    salvage.session(row);
+    assert_eq!(at(&salvage, 2, "main"), Some((7, Some(None))));
+}
+
+#[test]
+fn a_session_is_one_under_its_number_and_with_names_that_are_names() {
+    let row = SessionRow::new(2, "one", 0, "main", 0);
+    let packed = |row: &SessionRow| encode::pack(row).unwrap();
+    assert_eq!(session(2, &packed(&row)).as_ref(), Some(&row));
+    assert_eq!(session(3, &packed(&row)), None);
+    for (name, active) in [("", "main"), ("one", "")] {
+        assert_eq!(session(2, &packed(&SessionRow::new(2, name, 0, active, 0))), None);
+    }
+}
+
+#[test]
+fn a_key_that_was_forgotten_stays_so_whatever_is_found_later() {
+    let mut salvage = Salvage::default();
+    salvage.key(1, b"wrapped");
+    salvage.key(1, b"another");
+    assert_eq!(salvage.keys[&1], b"wrapped");
+    salvage.key(1, b"");
+    salvage.key(1, b"wrapped");
+    assert_eq!(salvage.keys[&1], b"");
+}
+
+#[test]
+fn heads_beside_a_state_are_as_new_as_what_the_state_tells() {
+    let mut salvage = Salvage::default();
+    let mut seen = Seen::default();
+    let key = |branch: &str| [&2_u64.to_be_bytes(), branch.as_bytes()].concat();
+    salvage.named(&key("side"), &9_u64.to_be_bytes(), &mut seen);
+    salvage.named(&key(""), &encode::pack(&SessionRow::new(3, "x", 0, "y", 0)).unwrap(), &mut seen);
+    salvage.named(&key("bound to nothing"), b"", &mut seen);
+    salvage.named(&key("of no length"), b"123", &mut seen);
+    salvage.named(b"short", b"", &mut seen);
+    assert!(!seen.recognized, "heads alone are no state, nor is a session under another number");
+    let counters = Counters { journal_rows: 8, ..Counters::default() };
+    let state = State { counters, ..State::default() };
+    salvage.named(COUNTERS_KEY, &encode::pack(&state).unwrap(), &mut seen);
+    assert!(seen.recognized && salvage.heads.is_empty());
+    salvage.heads(seen);
+    let found: Vec<_> = salvage.heads.keys().map(|(_, branch)| branch.as_str()).collect();
+    assert_eq!(found, ["bound to nothing", "side"]);
+    let head = &salvage.heads[&(2, "side".to_owned())];
+    assert!(head.as_of == 7 && matches!(head.at, Some(At::Number(9))));
+}
+
+#[test]
+fn an_entry_that_was_erased_hides_its_whole_state_and_keeps_the_number() {
+    let whole = draft(Kind::User, "said").entry_under(None);
+    let erased = whole.without_body();
+    let mut salvage = Salvage::default();
+    salvage.entry(&whole, 100, 10, Some(4));
+    salvage.entry(&erased, 200, 20, None);
+    salvage.entry(&whole, 300, 30, None);
+    salvage.entry(&erased, 400, 40, Some(5));
+    let found = &salvage.entries[&whole.id()];
+    assert_eq!((found.offset, found.len, found.number, found.erased), (200, 20, Some(4), true));
+    assert_eq!(salvage.numbers.get(&4), Some(&whole.id()));
+    salvage.entry(&Entry::lost(id("lost"), None), 500, 50, Some(6));
+    assert_eq!((salvage.entries.len(), salvage.numbers[&6]), (1, id("lost")));
+}
+
+#[test]
+fn a_record_with_the_body_of_a_tombstone_tells_what_was_erased_and_nothing_else_does() {
+    let tombstone = |kind, format: &str| {
+        Draft::new(kind, 5, Nonce([7; 16]), Body::new(format, "{}")).target(id("said"))
+    };
+    let mut salvage = Salvage::default();
+    for (kind, format) in [(Kind::Record, "text"), (Kind::Note, TOMBSTONE_FORMAT)] {
+        salvage.entry(&tombstone(kind, format).entry_under(None), 0, 10, None);
+    }
+    assert!(salvage.erased.is_empty());
+    salvage.entry(&tombstone(Kind::Record, TOMBSTONE_FORMAT).entry_under(None), 0, 10, None);
+    assert_eq!(salvage.erased, [id("said")].into());
+}
