@@ -284,4 +284,47 @@ mod tests {
         assert_eq!(encode::unframe(&frame, &one.id(), shrink::expand).unwrap(), sealed);
         assert!(!frame.windows(3).any(|window| window == b"one"));
     }
+
+    /// The same row under every number.
+    struct Everywhere(Row);
+
+    impl KeyRows for Everywhere {
+        fn key_row(&self, _: u64) -> Result<Option<Vec<u8>>, Fault> {
+            self.0.key_row(0)
+        }
+    }
+
+    #[test]
+    fn a_wrapped_key_opens_under_its_own_number_alone() {
+        let (keyring, row) = keyring();
+        let rows = Everywhere(row);
+        assert!(keyring.key(&rows, 1).is_err() && keyring.key(&rows, 256).is_err());
+        assert!(keyring.key(&rows, 0).unwrap().is_some());
+    }
+
+    #[test]
+    fn no_nonce_is_used_for_two_entries() {
+        let (one, other) = (entry("one").id(), entry("two").id());
+        assert_eq!(nonce_of(&one), one.as_bytes()[..NONCE_BYTES]);
+        assert_ne!(nonce_of(&one), nonce_of(&other));
+        let sources = Sources::fixed(5);
+        assert_ne!(random(&sources), random(&sources));
+    }
+
+    #[test]
+    fn keys_are_wrapped_anew_and_what_is_no_key_stays_as_it_is() {
+        let (keyring, row) = keyring();
+        let new = MasterKey::new([8; 32]);
+        let anew = keyring.rewrapped(MetaRow::Key(0, &row.0), &new).unwrap();
+        assert!(keyring.encrypt.as_deref().unwrap().unwrap(&anew, &context(0)).is_err());
+        let old = MasterKey::new([9; 32]);
+        assert_eq!(
+            new.wrap(&new.unwrap(&anew, &context(0)).unwrap(), [2; NONCE_BYTES], b"").unwrap(),
+            new.wrap(&old.unwrap(&row.0, &context(0)).unwrap(), [2; NONCE_BYTES], b"").unwrap(),
+        );
+        assert_eq!(keyring.rewrapped(MetaRow::Key(0, b""), &new).unwrap(), b"", "forgotten");
+        assert_eq!(keyring.rewrapped(MetaRow::Other(b"else"), &new).unwrap(), b"else");
+        let plain = Keyring { encrypt: None, ..keyring };
+        assert!(matches!(plain.rewrapped(MetaRow::Other(b""), &new), Err(Error::Key { .. })));
+    }
 }
