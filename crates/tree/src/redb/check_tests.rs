@@ -347,3 +347,13 @@ async fn beyond_reading_them_one_by_one_problems_are_not_listed() {
     let report = disk.open(&options()).unwrap().verify().await.unwrap();
     assert_eq!((report.problems.len(), report.journal_rows), (10_000, 30_000));
 }
+
+#[tokio::test]
+async fn what_is_whole_is_counted_and_no_problem() {
+    let disk = Disk::default();
+    fill(&disk).await;
+    let report = disk.open(&options()).unwrap().verify().await.unwrap();
+    let counts = (report.entries, report.sessions, report.journal_rows);
+    assert_eq!((counts, report.erased, report.lost), ((7, 2, 10), 0, 0));
+    assert_eq!(report.problems, []);
+}

@@ -9,6 +9,7 @@ use super::switch::Switch;
 use super::{Options, RedbStore, Sharing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sources::Sources;
+use crate::store::Store;
 
 fn publish(path: &Path, taken: Taken, bytes: &str) -> Result<()> {
     publish::publish(path, &Options::new(Sources::fixed(1)), taken, |temporary| {
@@ -126,4 +127,16 @@ fn the_note_of_who_holds_a_store_names_who_is_there_and_goes_with_the_last() {
     assert_eq!(fs::read_to_string(&note).unwrap(), own.to_string());
     file::remove_pid(&path);
     assert!(!note.exists());
+}
+
+#[tokio::test]
+async fn stats_tell_how_long_the_file_is_and_a_store_shows_nothing_of_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let store = RedbStore::open(&path, options()).unwrap();
+    let file_bytes = store.stats().await.unwrap().file_bytes;
+    assert!(file_bytes > 0 && file_bytes == fs::metadata(&path).unwrap().len());
+    assert_eq!(format!("{store:?}"), "RedbStore(..)");
+    let memory = RedbStore::in_memory(options()).unwrap();
+    assert_eq!(memory.stats().await.unwrap().file_bytes, 0);
 }

@@ -27,7 +27,12 @@ fn expecting_three(gather: Duration) -> Queue<u32> {
 fn those_just_answered_are_waited_for() {
     let queue = expecting_three(Duration::from_secs(600));
     std::thread::scope(|scope| {
-        scope.spawn(|| [4, 5].map(|item| queue.put(LIGHT, item).unwrap()));
+        scope.spawn(|| {
+            for item in [4, 5] {
+                std::thread::sleep(Duration::from_millis(20));
+                queue.put(LIGHT, item).unwrap();
+            }
+        });
         assert_eq!(batch(&queue), [3, 4, 5]);
     });
 }

@@ -1,5 +1,6 @@
 //! What `recover` makes of rows that are gone, contradict one another, or break a rule: one such thing at a time.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use tempfile::TempDir;
 use super::place_row;
 use super::tables::{SessionRow, WriteTables};
 use super::test_disk::Disk;
-use super::{Options, RecoverReport, RedbStore};
+use super::{Options, RecoverReport, RecoveredSession, RedbStore};
 use crate::encode;
 use crate::encrypt::MasterKey;
 use crate::entry::{Body, Content, Draft, Entry, Kind};
@@ -93,6 +94,11 @@ async fn branches_come_back_bound_unbound_or_not_at_all_as_they_were_left() {
     drop((store, one, empty));
     let (store, report) = case.recover(&options()).await;
     assert_eq!((report.entries, report.lost), (2, 0));
+    let counts =
+        |found: &RecoveredSession| (found.entries, found.branches, found.recovered_branches);
+    let told: BTreeMap<&str, _> =
+        report.sessions.iter().map(|found| (found.name.as_str(), counts(found))).collect();
+    assert_eq!(told, [("one", (1, 2, 0)), ("empty", (1, 1, 1))].into());
     let expected = [("before the first", None), ("main", Some(first))];
     assert_eq!(heads(&store, "one").await, owned(&expected));
     // What was rewound hangs on a branch of its own.
