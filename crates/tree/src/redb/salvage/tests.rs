@@ -12,11 +12,12 @@ fn id(text: &str) -> Id {
     draft(Kind::User, text).id_under(None)
 }
 
-fn at(salvage: &Salvage, session: u64, branch: &str) -> Option<(u64, Option<Option<Id>>)> {
+/// When a branch was where; nowhere where it was taken away.
+fn at(salvage: &Salvage, session: u64, branch: &str) -> Option<(u64, Option<Vec<Id>>)> {
     let head = salvage.heads.get(&(session, branch.to_owned()))?;
     let at = head.at.as_ref().map(|at| match at {
-        At::Entry(id) => Some(*id),
-        At::Nothing | At::Number(_) => None,
+        At::Entry(id) => vec![*id],
+        At::Nothing | At::Number(_) => vec![],
     });
     Some((head.as_of, at))
 }
@@ -42,15 +43,15 @@ fn the_newest_row_of_the_journal_says_where_a_branch_is() {
     let (one, two) = (id("one"), id("two"));
     let mut salvage = Salvage::default();
     salvage.journal(journal(5, 1, Some(one), true));
-    assert_eq!(at(&salvage, 3, "main"), Some((5, Some(Some(one)))));
+    assert_eq!(at(&salvage, 3, "main"), Some((5, Some(vec![one]))));
     salvage.journal(journal(4, 1, Some(two), true));
-    assert_eq!(at(&salvage, 3, "main"), Some((5, Some(Some(one)))), "an older one");
+    assert_eq!(at(&salvage, 3, "main"), Some((5, Some(vec![one]))), "an older one");
     salvage.journal(journal(6, 1, None, true));
-    assert_eq!(at(&salvage, 3, "main"), Some((6, Some(None))), "bound to nothing");
+    assert_eq!(at(&salvage, 3, "main"), Some((6, Some(vec![]))), "bound to nothing");
     salvage.journal(journal(7, 1, None, false));
     assert_eq!(at(&salvage, 3, "main"), Some((7, None)), "taken away");
     salvage.head(3, "main".to_owned(), 7, Some(At::Entry(two)));
-    assert_eq!(at(&salvage, 3, "main"), Some((7, Some(Some(two)))), "as new, and read later");
+    assert_eq!(at(&salvage, 3, "main"), Some((7, Some(vec![two]))), "as new, and read later");
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn a_row_counts_under_its_own_number_alone() {
     let bytes = encode::pack(&journal(5, 1, None, true)).unwrap();
     assert!(!salvage.row(6, &bytes) && !salvage.row(5, &bytes[1..]) && salvage.heads.is_empty());
     assert!(salvage.row(5, &bytes));
-    assert_eq!(at(&salvage, 3, "main"), Some((5, Some(None))));
+    assert_eq!(at(&salvage, 3, "main"), Some((5, Some(vec![]))));
     let rows = [(5, &bytes[..]), (9, b"none")];
     assert!(salvage.rows(rows.into_iter()) && salvage.rows(rows.into_iter().rev()));
     assert!(!salvage.rows(std::iter::once((9, &bytes[..]))));
@@ -79,7 +80,7 @@ fn the_newest_counters_and_sessions_count_and_of_equals_the_later() {
     let mut salvage = Salvage::default();
     let rows = [(5, 1, 1), (4, 2, 1), (5, 3, 3), (6, 4, 4)];
     for (journal_rows, entries, counted) in rows {
-        salvage.counters(Counters { journal_rows, entries, ..Counters::default() });
+        salvage.counters(Counters { entries, journal_rows, ..Counters::default() });
         assert_eq!(salvage.counters.as_ref().map(|found| found.entries), Some(counted));
         let mut row = SessionRow::new(2, "one", 0, "main", 0);
         (row.last_journal, row.entries) = (journal_rows, entries);
@@ -90,7 +91,7 @@ fn the_newest_counters_and_sessions_count_and_of_equals_the_later() {
     let mut row = SessionRow::new(2, "one", 0, "main", 0);
     (row.last_journal, row.has_active) = (7, true);
     salvage.session(row);
-    assert_eq!(at(&salvage, 2, "main"), Some((7, Some(None))));
+    assert_eq!(at(&salvage, 2, "main"), Some((7, Some(vec![]))));
 }
 
 #[test]
