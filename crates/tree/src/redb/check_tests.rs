@@ -12,7 +12,7 @@ use crate::id::Id;
 use crate::place::{Number, Place};
 use crate::session::Session;
 use crate::sources::Sources;
-use crate::store::{Expect, JournalRow, Store};
+use crate::store::{Erasure, Expect, JournalRow, Store};
 use crate::verify::Problem;
 
 fn options() -> Options {
@@ -356,4 +356,24 @@ async fn what_is_whole_is_counted_and_no_problem() {
     let counts = (report.entries, report.sessions, report.journal_rows);
     assert_eq!((counts, report.erased, report.lost), ((7, 2, 10), 0, 0));
     assert_eq!(report.problems, []);
+}
+
+#[tokio::test]
+async fn the_bytes_that_are_counted_are_those_of_the_entries_after_an_erasure_too() {
+    let disk = Disk::default();
+    let ids = fill(&disk).await;
+    let store = disk.open(&options()).unwrap();
+    let erasure = Erasure {
+        session: "one".to_owned(),
+        entries: vec![ids[1]],
+        by: "me".to_owned(),
+        reason: "asked for".to_owned(),
+        at_ms: 7,
+    };
+    store.erase(erasure).await.unwrap();
+    drop(store);
+    disk.tamper(&options(), |tables, counters| {
+        let bytes = |number| tables.frame_at(number).unwrap().bytes().len() as u64;
+        assert_eq!(counters.stored_bytes, (0..counters.entries).map(bytes).sum::<u64>());
+    });
 }

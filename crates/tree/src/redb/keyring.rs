@@ -327,4 +327,13 @@ mod tests {
         let plain = Keyring { encrypt: None, ..keyring };
         assert!(matches!(plain.rewrapped(MetaRow::Other(b""), &new), Err(Error::Key { .. })));
     }
+
+    #[test]
+    fn a_tombstone_outlives_the_keys_and_what_is_erased_has_nothing_to_seal() {
+        let tombstone = Body::new(TOMBSTONE_FORMAT, "{}");
+        let tombstone = Entry::new(Envelope::new(Kind::Record, 7), Nonce([3; 16]), tombstone);
+        let whole = entry("one");
+        let found = [&whole, &tombstone, &whole.without_body()].map(is_sealed);
+        assert_eq!(found, [true, false, false]);
+    }
 }

@@ -173,10 +173,10 @@ mod tests {
             for offset in [0, 5, 4_096] {
                 let mut raw = raw(&[vec![9; offset], leaf.clone()].concat());
                 assert_eq!(read(&mut raw, offset as u64, widths), expected, "{widths:?}");
+                // A byte less, and the last value is outside the file.
+                let mut cut = self::raw(&[&vec![9; offset], &leaf[..leaf.len() - 1]].concat());
+                assert_eq!(read(&mut cut, offset as u64, widths), []);
             }
-            // A byte less, and the last value is outside the file.
-            let mut cut = raw(&leaf[..leaf.len() - 1]);
-            assert_eq!(read(&mut cut, 0, widths), []);
             let mut other = leaf.clone();
             other[0] = LEAF + 1;
             assert_eq!(read(&mut raw(&other), 0, widths), []);

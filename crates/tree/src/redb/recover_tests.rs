@@ -101,6 +101,8 @@ async fn branches_come_back_bound_unbound_or_not_at_all_as_they_were_left() {
     assert_eq!(told, [("one", (1, 2, 0)), ("empty", (1, 1, 1))].into());
     let expected = [("before the first", None), ("main", Some(first))];
     assert_eq!(heads(&store, "one").await, owned(&expected));
+    let path = store.path(first, 0..9).await.unwrap();
+    assert_eq!((path.len(), path[0].place.tokens, report.guessed_tokens), (1, 3, 0));
     // What was rewound hangs on a branch of its own.
     let found = heads(&store, "empty").await;
     assert_eq!(found[0], ("main".to_owned(), None));
