@@ -135,7 +135,7 @@ impl Writer {
     pub(super) fn save(&mut self, scrubbed: Option<&Scrubbed>) -> Result<()> {
         let open = self.shared.open()?;
         open.check_writable()?;
-        if open.sharing.is_shared() && !self.merging.is_merging() {
+        if open.sharing.is_shared() && !self.merging.is_due() {
             // Every commit of a shared store is a checkpoint.
             self.dirty = false;
             return Ok(());
@@ -160,7 +160,7 @@ impl Writer {
             self.end(&open, round, Ends::Saved)?;
             (self.dirty, self.unsynced) = (false, None);
             open.shows(0);
-            if !self.merging.is_merging() || self.shared.queue.has_waiting() {
+            if !self.merging.is_due() || self.shared.queue.has_waiting() {
                 return Ok(());
             }
         }

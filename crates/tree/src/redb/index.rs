@@ -306,8 +306,8 @@ impl Index {
 }
 
 impl Merging {
-    /// Whether a merge is under way.
-    pub(super) fn is_merging(&self) -> bool {
-        self.merge.is_some()
+    /// Whether a merge is under way, or due.
+    pub(super) fn is_due(&self) -> bool {
+        self.merge.is_some() || self.gathered >= self.after
     }
 }
