@@ -6,8 +6,9 @@ use super::fault::Fault;
 use super::index::{Index, Merging};
 use super::keyring::Keyring;
 use super::prepare::{Prepared, Work};
+use super::rows::{COUNTERS_BYTES, Counters};
 use super::sessions::Sessions;
-use super::tables::{COUNTERS_BYTES, Counters, Tails, WriteTables};
+use super::tables::{Tails, WriteTables};
 use crate::error::{ErrorKind, Result};
 use crate::store::{Committed, Stored};
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Options;
 use super::place_row;
-use super::tables::{Counters, SessionRow, WriteTables, id_hash, index_key};
+use super::rows::{Counters, SessionRow, id_hash, index_key};
+use super::tables::WriteTables;
 use super::test_disk::Disk;
 use crate::encode;
 use crate::entry::{Body, Draft, Kind};

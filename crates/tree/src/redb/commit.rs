@@ -11,7 +11,8 @@ use super::open::Open;
 use super::prepare::Prepared;
 use super::redo::{self, Redo};
 use super::round::{Beside, Ends, Round};
-use super::tables::{Scrubbed, WriteTables};
+use super::rows::Scrubbed;
+use super::tables::WriteTables;
 use super::writer::Writer;
 use crate::error::Result;
 

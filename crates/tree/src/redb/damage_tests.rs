@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::place_row;
-use super::tables::{FORMAT, Identity, WriteTables};
+use super::rows::{FORMAT, Identity};
+use super::tables::WriteTables;
 use super::test_disk::Disk;
 use super::{Options, RedbStore};
 use crate::encode;

@@ -16,10 +16,11 @@ use super::keyring::Keyring;
 use super::layout::{Layout, PAGE_BYTES, Region};
 use super::log::Log;
 use super::publish::{Taken, publish};
+use super::rows::{Counters, FORMAT, Identity};
 use super::sharing::Sharing;
 use super::shelter::Shelter;
 use super::switch::{Switch, Switched};
-use super::tables::{Counters, FORMAT, Identity, WriteTables};
+use super::tables::WriteTables;
 use crate::error::{Error, Result};
 
 /// Bytes of pages kept while a store is created.

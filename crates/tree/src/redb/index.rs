@@ -11,9 +11,8 @@ use redb::ReadableTable;
 
 use super::fault::Fault;
 use super::place_row;
-use super::tables::{
-    Counters, IndexKey, ReadTables, Tables, WriteTables, id_hash, index_key, number_in,
-};
+use super::rows::{Counters, IndexKey, id_hash, index_key, number_in};
+use super::tables::{ReadTables, Tables, WriteTables};
 use crate::error::Result;
 use crate::place::{Number, Place};
 

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fault::Fault;
-use super::tables::{KeyRows, MetaRow, ReadTables, SessionRow, WriteTables};
+use super::rows::{KeyRows, SessionRow};
+use super::tables::{MetaRow, ReadTables, WriteTables};
 use super::{Options, shrink};
 use crate::encode;
 use crate::encrypt::{Encrypt, NONCE_BYTES, SessionKey};

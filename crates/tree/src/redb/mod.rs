@@ -54,6 +54,7 @@ mod restore;
 mod rewrite;
 mod roll;
 mod round;
+mod rows;
 mod salvage;
 mod scrub;
 mod sessions;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::apply::Applier;
 use super::overlay::{New, Overlay};
-use super::tables::{SessionRow, WriteTables};
+use super::rows::SessionRow;
+use super::tables::WriteTables;
 use crate::ancestry::{self, Places};
 use crate::counted::Counted;
 use crate::derive::{self, Above, Facts};

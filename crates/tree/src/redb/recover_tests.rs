@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::place_row;
-use super::tables::{SessionRow, WriteTables};
+use super::rows::SessionRow;
+use super::tables::WriteTables;
 use super::test_disk::Disk;
 use super::{Options, RecoverReport, RecoveredSession, RedbStore};
 use crate::encode;

@@ -2,7 +2,8 @@
 
 use super::fault::Fault;
 use super::log::HEAD_BYTES;
-use super::tables::{Counters, WriteTables};
+use super::rows::Counters;
+use super::tables::WriteTables;
 use crate::encode;
 use crate::error::{Error, Result};
 

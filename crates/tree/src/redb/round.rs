@@ -10,8 +10,9 @@ use super::fault::Fault;
 use super::index::{Index, Merging};
 use super::open::Open;
 use super::options::Durability;
+use super::rows::Counters;
 use super::sessions::Sessions;
-use super::tables::{Counters, Tails, WriteTables};
+use super::tables::{Tails, WriteTables};
 
 /// How long a round waits for another group.
 pub(super) const PATIENCE: Duration = Duration::from_millis(1);

@@ -10,7 +10,7 @@ use super::leaf::{PAGE_BYTES, Raw, Widths};
 use super::log::{HEAD_BYTES, RecordHead};
 use super::place_row;
 use super::redo::{Does, steps};
-use super::tables::{
+use super::rows::{
     COUNTERS_KEY, Counters, IDENTITY_KEY, Identity, MASTER_KEY, SessionRow, State, read_head,
     sealing_number,
 };

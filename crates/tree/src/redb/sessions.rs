@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::cache::Spread;
 use super::fault::Fault;
-use super::tables::{SessionRow, WriteTables};
+use super::rows::SessionRow;
+use super::tables::WriteTables;
 use crate::error::Result;
 use crate::place::{Number, Place};
 

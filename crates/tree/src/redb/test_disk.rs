@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use redb::StorageBackend;
 
 use super::file::{BackendFactory, Place};
-use super::tables::{Counters, WriteTables};
+use super::rows::Counters;
+use super::tables::WriteTables;
 use super::{Open, Options, RedbStore};
 use crate::error::Result;
 

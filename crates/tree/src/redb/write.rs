@@ -10,7 +10,7 @@ use super::keyring;
 use super::overlay::New;
 use super::place_row;
 use super::prepare::Prepared;
-use super::tables::{SessionRow, memo_key};
+use super::rows::{SessionRow, memo_key};
 use crate::encode;
 use crate::error::Result;
 use crate::place::Number;

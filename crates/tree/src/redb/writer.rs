@@ -17,8 +17,9 @@ use super::open::Resumed;
 use super::prepare::Prepared;
 use super::queue::{Caps, Taken};
 use super::round::{PATIENCE, Round, Unread};
+use super::rows::{Counters, Scrubbed};
 use super::sessions::Sessions;
-use super::tables::{Counters, Scrubbed, Tails, WriteTables};
+use super::tables::{Tails, WriteTables};
 use super::{Open, Shared, State, file};
 use crate::error::{Error, Result};
 
