@@ -239,7 +239,13 @@ impl Place {
 
     /// What the store holds: everything that a read can tell. `None` where it cannot be opened as it is.
     fn holds(&self) -> Option<String> {
-        let store = RedbStore::open(self.store(), Options::new(Sources::fixed(6))).ok()?;
+        let open = || RedbStore::open(self.store(), Options::new(Sources::fixed(6)));
+        // What goes on in the background lets the store go a moment after the command has ended.
+        let opened = (0..1_000_000).map(|_| open()).find(|opened| {
+            std::thread::yield_now();
+            !matches!(opened, Err(treering_tree::Error::Locked { .. }))
+        });
+        let store = opened?.ok()?;
         runtime().block_on(async {
             let entries = store.scan(None, 0, 1_000).await.ok()?;
             let entries: Vec<_> = entries
