@@ -71,7 +71,7 @@ impl Writer {
         let redo = Redo::within(room, self.unread.spare());
         let (round, tails) = (self.round.take(), self.tails.take());
         open.guarded(|| {
-            let mut round = round.map_or_else(|| Round::begin(open, tails), Ok)?;
+            let mut round = Round::resume(round, open, tails)?;
             let mut applied = round.with(|mut tables| {
                 tables.redo = redo;
                 let counters = open.take_up(&tables, known, merging, sessions)?;
@@ -146,7 +146,7 @@ impl Writer {
                 (&self.counters, &mut self.merging, &mut self.sessions);
             let (round, tails) = (self.round.take(), self.tails.take());
             let (counters, round) = open.guarded(|| {
-                let mut round = round.map_or_else(|| Round::begin(&open, tails), Ok)?;
+                let mut round = Round::resume(round, &open, tails)?;
                 let counters = round.with(|mut tables| {
                     let counters = open.take_up(&tables, known, merging, sessions)?;
                     if let Some(scrubbed) = scrubbed {

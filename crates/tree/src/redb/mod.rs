@@ -117,7 +117,8 @@ pub use redb::{BackendError, StorageBackend};
 const GATHER: Duration = Duration::from_micros(200);
 
 /// A store in one redb file. Cheap calls read inline on the caller's thread: a warm `measure` takes
-/// microseconds, a page of entries well under a millisecond.
+/// microseconds, a page of entries well under a millisecond. Where something was answered that readers do not see
+/// yet, as after a burst of appends, a read first waits for the group under way: a sync, milliseconds on a slow disk.
 ///
 /// Dropping it waits for the changes that were accepted, makes a checkpoint and closes the file.
 pub struct RedbStore {

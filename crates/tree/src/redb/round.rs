@@ -45,6 +45,15 @@ pub(super) enum Ends {
 }
 
 impl Round {
+    /// The round that goes on, or a new one.
+    pub(super) fn resume(
+        round: Option<Self>,
+        open: &Open,
+        tails: Option<Tails>,
+    ) -> Result<Self, Fault> {
+        round.map_or_else(|| Self::begin(open, tails), Ok)
+    }
+
     /// `tails` are what the round before left, where nobody else writes.
     pub(super) fn begin(open: &Open, tails: Option<Tails>) -> Result<Self, Fault> {
         let txn = open.database()?.begin_write()?;

@@ -170,8 +170,12 @@ impl Writer {
     /// Closes the handle that failed and opens the store again; where that fails it stays degraded, and
     /// reads go on where at least reading works.
     fn reopen(&mut self, cause: &Error) {
-        // A round that fails leaves nothing of it behind.
-        (self.round, self.tails) = (None, None);
+        // A round that fails leaves nothing of it behind; redb may panic over damage as it lets go.
+        let (round, _) = (self.round.take(), self.tails.take());
+        let _ = guarded(move || {
+            drop(round);
+            Ok(())
+        });
         if is_damage(cause) {
             // Opening it again would not mend it, and what is undamaged can still be read.
             self.dirty = false;
