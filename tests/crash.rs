@@ -79,6 +79,11 @@ fn invariant_4_failures_while_the_index_is_merged_keep_what_was_acknowledged() {
 }
 
 #[test]
+fn invariant_4_groups_that_overlap_keep_what_was_acknowledged() {
+    hold("overlapping-");
+}
+
+#[test]
 fn a_tiny_store_without_a_bug_holds() {
     holds(&Tiny::new(None), Plan::new(Failure::None), 0..SEEDS_TO_FIND_A_BUG);
 }

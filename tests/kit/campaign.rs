@@ -36,6 +36,11 @@ pub trait Engine {
         changes: &[Change],
     ) -> Vec<Result<Vec<Id>, ErrorKind>>;
 
+    /// Whether one group may be applied while another is made durable: changes are then groups of any size.
+    fn overlaps(&self) -> bool {
+        false
+    }
+
     /// How the store differs from the model, or contradicts itself; an error where it cannot be read.
     fn difference(&self, store: &Self::Store, model: &Model) -> Result<Option<String>, String>;
 }
@@ -314,8 +319,15 @@ impl<'a, E: Engine> Campaign<'a, E> {
         let unknown = |answer: &Result<Vec<Id>, ErrorKind>| {
             matches!(answer, Err(ErrorKind::Storage | ErrorKind::Corrupt))
         };
-        let first = changes.len().min(1);
-        for group in [0..first, first..changes.len()] {
+        let (first, all) = (changes.len().min(1), changes.len());
+        let groups: Vec<_> = if self.engine.overlaps() {
+            (0..all).map(|one| one..one + 1).collect()
+        } else {
+            vec![0..first, first..all]
+        };
+        // What the store holds where the power was lost before a group.
+        let mut ended = Vec::new();
+        for group in groups {
             let lost = answers[group.clone()].iter().any(unknown);
             let before = self.possible.clone();
             let mut wrong = None;
@@ -337,14 +349,19 @@ impl<'a, E: Engine> Campaign<'a, E> {
                 return Err(wrong.unwrap_or_default());
             }
             if lost {
-                // All of a group or none of it; after the power was lost nothing more was begun.
-                self.possible.extend(before);
+                // All of a group or none of it; where the power alone was lost, nothing behind it either.
                 self.counts.failures += u64::from(!dead);
                 self.failed = true;
-                if dead && self.plan.failure == Failure::None {
+                if !dead || self.plan.failure != Failure::None {
+                    self.possible.extend(before);
+                    continue;
+                }
+                ended.extend(before);
+                if !self.engine.overlaps() {
                     break;
                 }
             } else if !group.is_empty() {
+                ended.clear();
                 self.acknowledged = true;
                 self.counts.acknowledged += group.len() as u64;
                 if self.failed {
@@ -352,6 +369,7 @@ impl<'a, E: Engine> Campaign<'a, E> {
                 }
             }
         }
+        self.possible.extend(ended);
         Ok(())
     }
 

@@ -30,19 +30,28 @@ pub struct Redb {
     runtime: Runtime,
     durability: Durability,
     merge_after: Option<usize>,
+    overlaps: bool,
 }
 
 impl Redb {
     /// The engine with a durability.
     pub fn new(durability: Durability) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
-        Self { runtime: runtime.unwrap(), durability, merge_after: None }
+        let runtime = runtime.unwrap();
+        Self { runtime, durability, merge_after: None, overlaps: false }
     }
 
     /// The same, with an index that is merged after so few entries.
     #[must_use]
     pub fn merging_after(self, entries: usize) -> Self {
         Self { merge_after: Some(entries), ..self }
+    }
+
+    /// The same, with groups that overlap from two callers on: which changes make a group, and what of it is
+    /// on the disk when the power is lost, is then the threads' to say and not the seed's.
+    #[must_use]
+    pub fn overlapping(self) -> Self {
+        Self { overlaps: true, ..self }
     }
 }
 
@@ -64,6 +73,9 @@ impl Engine for Redb {
             .cache_bytes(CACHE_BYTES);
         if let Some(entries) = self.merge_after {
             options = options.merge_after(entries);
+        }
+        if self.overlaps {
+            options = options.overlap_from(2);
         }
         let opened = RedbStore::with_backend(disk.factory(), options);
         opened.map(Arc::new).map_err(|error| error.to_string())
@@ -113,6 +125,10 @@ impl Engine for Redb {
             answer.map(|done| done.ids).map_err(|error| error.kind())
         };
         answers.into_iter().flatten().map(ids).collect()
+    }
+
+    fn overlaps(&self) -> bool {
+        self.overlaps
     }
 
     fn difference(&self, store: &Arc<RedbStore>, model: &Model) -> Result<Option<String>, String> {

@@ -32,6 +32,8 @@ pub struct Crash {
     pub durability: Durability,
     /// Entries after which the index is merged, where that is to happen within a round.
     pub merge_after: Option<usize>,
+    /// Whether one group is applied while another is made durable.
+    pub overlaps: bool,
     /// What fails beside the power.
     pub failure: Failure,
     /// Images made of each crash.
@@ -41,7 +43,7 @@ pub struct Crash {
 }
 
 /// All of them.
-pub const CRASHES: [Crash; 12] = [
+pub const CRASHES: [Crash; 16] = [
     logged("power-loss", Failure::None, 12, 300),
     logged("failed-sync", Failure::Sync, 5, 3_000),
     logged("failed-call", Failure::Call, 12, 100),
@@ -54,10 +56,15 @@ pub const CRASHES: [Crash; 12] = [
     merging("merging-failed-sync", Failure::Sync),
     merging("merging-failed-call", Failure::Call),
     merging("merging-full-disk", Failure::Full),
+    overlapping("overlapping-power-loss", Failure::None),
+    overlapping("overlapping-failed-sync", Failure::Sync),
+    overlapping("overlapping-failed-call", Failure::Call),
+    overlapping("overlapping-full-disk", Failure::Full),
 ];
 
 const fn logged(name: &'static str, failure: Failure, images: usize, seeds: u64) -> Crash {
-    Crash { name, durability: Durability::Logged, merge_after: None, failure, images, seeds }
+    let durability = Durability::Logged;
+    Crash { name, durability, merge_after: None, overlaps: false, failure, images, seeds }
 }
 
 const fn two_phase(name: &'static str, failure: Failure) -> Crash {
@@ -68,14 +75,19 @@ const fn merging(name: &'static str, failure: Failure) -> Crash {
     Crash { merge_after: Some(8), ..logged(name, failure, 12, 40) }
 }
 
+const fn overlapping(name: &'static str, failure: Failure) -> Crash {
+    Crash { overlaps: true, ..logged(name, failure, 12, 100) }
+}
+
 impl Crash {
     /// The engine it is run on.
     pub fn engine(&self) -> Redb {
         let engine = Redb::new(self.durability);
-        match self.merge_after {
+        let engine = match self.merge_after {
             Some(entries) => engine.merging_after(entries),
             None => engine,
-        }
+        };
+        if self.overlaps { engine.overlapping() } else { engine }
     }
 
     /// How it goes.

@@ -89,7 +89,7 @@ macro_rules! locks_of {
     };
 }
 
-/// Writers, a committer and what they do to one another, over `sync`, `queue`, `group` and `sight` beside it.
+/// Writers, a committer and what they do to one another, over `sync`, `queue`, `group`, `flight` and `sight` beside it.
 macro_rules! writers_and_a_committer {
     ($library:ident) => {
         use std::time::Duration;
@@ -97,11 +97,12 @@ macro_rules! writers_and_a_committer {
         use $library::sync::Arc;
         use $library::thread;
 
-        use self::group::{Caller, Committer, serve};
+        use self::flight::Flight;
+        use self::group::{Caller, Committer, Group, Voyage, fly, land, serve};
         use self::queue::{Caps, Queue, Taken, Weight};
         use self::sight::Sight;
         use self::sync::{Condvar, Mutex};
-        use super::{Case, Plant};
+        use super::{Case, Failing, Plant};
 
         type Answer = Result<u32, ()>;
         const ONE: Weight = Weight { entries: 1, bytes: 1 };
@@ -135,58 +136,118 @@ macro_rules! writers_and_a_committer {
             }
         }
 
-        /// What is durable, and what readers see of it.
+        #[derive(Clone, Copy, PartialEq, Eq)]
+        enum Fate {
+            Written,
+            Durable,
+            /// By a sync that failed: none after it makes it durable.
+            Lost,
+        }
+
+        /// What the log has, and what readers see of it.
         struct Disk {
-            durable: Mutex<Vec<u32>>,
+            log: Mutex<Vec<(u32, Fate)>>,
             visible: Mutex<Vec<u32>>,
             sight: Sight,
+        }
+
+        impl Disk {
+            /// What is there after a crash: nothing behind a record that is not.
+            fn durable(&self) -> Vec<u32> {
+                let log = self.log.lock().unwrap();
+                let there = log.iter().take_while(|(_, fate)| *fate == Fate::Durable);
+                there.map(|(change, _)| *change).collect()
+            }
+
+            fn sync(&self, records: usize, fate: Fate) {
+                let mut log = self.log.lock().unwrap();
+                for (_, one) in log.iter_mut().take(records) {
+                    if *one == Fate::Written {
+                        *one = fate;
+                    }
+                }
+            }
+        }
+
+        /// One sync.
+        struct Sync {
+            disk: Arc<Disk>,
+            records: usize,
+            case: Case,
+            fails: Option<Failing>,
+        }
+
+        impl Voyage for Sync {
+            type Failure = ();
+
+            fn finish(&self) -> Result<(), ()> {
+                if let Some(failing) = self.fails {
+                    let durable = failing == Failing::Durable;
+                    let fate = if durable { Fate::Durable } else { Fate::Lost };
+                    // With what was written since.
+                    self.disk.sync(usize::MAX, fate);
+                    return Err(());
+                }
+                self.disk.sync(self.records, Fate::Durable);
+                if self.case.waits_to_show {
+                    self.disk.sight.answers();
+                }
+                Ok(())
+            }
         }
 
         struct Store {
             disk: Arc<Disk>,
             case: Case,
             groups: u32,
+            /// What a reader sees of the next state, and of the one before.
+            applied: Vec<u32>,
+            before: Vec<u32>,
         }
 
         impl Store {
-            fn publish(&self) {
-                let durable = self.disk.durable.lock().unwrap().clone();
-                *self.disk.visible.lock().unwrap() = durable;
-            }
-
             fn show(&self) {
-                self.publish();
+                assert_eq!(self.applied, self.disk.durable(), "shows what is not durable");
+                self.disk.visible.lock().unwrap().clone_from(&self.applied);
                 self.disk.sight.shows(0);
             }
         }
 
         impl Committer<u32, Answer> for Store {
             type Failure = ();
+            type Applied = Sync;
+            type Voyage = Sync;
 
-            fn commit(&mut self, changes: Vec<u32>) -> Result<Vec<Answer>, ()> {
+            fn apply(&mut self, changes: Vec<u32>) -> Result<(Vec<Answer>, Sync), ()> {
                 self.groups += 1;
-                if self.case.plant == Plant::StaleRead {
-                    // Readers are given the state before this one.
-                    self.publish();
-                }
-                let fails = self.case.failing_group == Some(self.groups);
-                // A group that fails may have become durable all the same.
-                if !fails || self.case.failure_is_durable {
-                    self.disk.durable.lock().unwrap().extend(&changes);
-                }
-                if fails {
+                let failing = self.case.fails.filter(|(group, _)| *group == self.groups);
+                let fails = failing.map(|(_, how)| how);
+                if fails == Some(Failing::AtOnce) {
                     return Err(());
                 }
-                if self.case.waits_to_show {
-                    self.disk.sight.answers();
-                } else {
-                    if self.case.plant != Plant::StaleRead {
-                        self.publish();
-                    }
+                self.before.clone_from(&self.applied);
+                self.applied.extend(&changes);
+                let mut log = self.disk.log.lock().unwrap();
+                log.extend(changes.iter().map(|change| (*change, Fate::Written)));
+                let (disk, records) = (Arc::clone(&self.disk), log.len());
+                let sync = Sync { disk, records, case: self.case, fails };
+                Ok((changes.into_iter().map(Ok).collect(), sync))
+            }
+
+            fn finish(&mut self, sync: Sync) -> Result<(), ()> {
+                sync.finish()?;
+                if !self.case.waits_to_show {
+                    let stale = self.case.plant == Plant::StaleRead;
+                    let shown = if stale { &self.before } else { &self.applied };
+                    self.disk.visible.lock().unwrap().clone_from(shown);
                     self.disk.sight.shows(1);
                     self.disk.sight.answers();
                 }
-                Ok(changes.into_iter().map(Ok).collect())
+                Ok(())
+            }
+
+            fn depart(&mut self, sync: Sync) -> Result<Sync, Sync> {
+                if self.case.waits_to_show { Ok(sync) } else { Err(sync) }
             }
 
             fn tidy(&mut self) {
@@ -197,12 +258,17 @@ macro_rules! writers_and_a_committer {
             }
 
             fn recover(&mut self, (): ()) -> Box<dyn Fn() -> Answer> {
+                self.applied = self.disk.durable();
+                let durable = self.applied.iter().map(|change| (*change, Fate::Durable));
+                *self.disk.log.lock().unwrap() = durable.collect();
                 self.show();
                 Box::new(|| Err(()))
             }
         }
 
-        fn committer(queue: &Queue<Request>, mut store: Store) {
+        type Sky = Flight<Group<Arc<Slot>, Answer, Sync>, ()>;
+
+        fn committer(queue: &Queue<Request>, flight: &Sky, mut store: Store) {
             let caps = Caps { entries: store.case.batch, bytes: 100 };
             loop {
                 match queue.take(caps, None) {
@@ -213,6 +279,7 @@ macro_rules! writers_and_a_committer {
                                 changes.push(change);
                                 callers.push(caller);
                             } else {
+                                land(&mut store, queue, flight);
                                 store.show();
                                 caller.answer(Ok(0));
                             }
@@ -220,19 +287,30 @@ macro_rules! writers_and_a_committer {
                         if changes.is_empty() {
                             continue;
                         }
-                        if store.case.plant == Plant::EarlyAnswer {
-                            for (change, caller) in changes.iter().zip(callers) {
-                                caller.answer(Ok(*change));
+                        match store.case.plant {
+                            Plant::EarlyAnswer => {
+                                for (change, caller) in changes.iter().zip(callers) {
+                                    caller.answer(Ok(*change));
+                                }
+                                let (_, applied) = store.apply(changes).unwrap();
+                                let _ = store.finish(applied);
                             }
-                            let _ = store.commit(changes);
-                        } else {
-                            serve(&mut store, queue, changes, callers);
+                            Plant::Unlanded if store.groups > 0 => {
+                                let (answers, applied) = store.apply(changes).unwrap();
+                                let _ = store.finish(applied);
+                                for (caller, answer) in callers.into_iter().zip(answers) {
+                                    caller.answer(answer);
+                                }
+                            }
+                            _ => serve(&mut store, queue, flight, changes, callers),
                         }
                     }
-                    Taken::Idle => panic!("nobody was patient"),
-                    Taken::Closed => return,
+                    Taken::Idle => land(&mut store, queue, flight),
+                    Taken::Closed => break,
                 }
             }
+            land(&mut store, queue, flight);
+            flight.close();
         }
 
         /// What one writer saw: changes done, refused by the closed queue, and of unknown outcome.
@@ -246,15 +324,14 @@ macro_rules! writers_and_a_committer {
             Arc::new(Slot { answer: Mutex::new(None), given: Condvar::new() })
         }
 
-        /// What anybody reads now; where not everything is shown, the committer is asked.
-        fn read(queue: &Queue<Request>, disk: &Disk, case: Case) -> Vec<u32> {
+        /// What anybody reads now; where not everything is shown, the committer is asked, as long as there is one.
+        fn read(queue: &Queue<Request>, disk: &Disk, case: Case) -> Option<Vec<u32>> {
             if case.plant != Plant::Unasked && !disk.sight.shows_all() {
                 let shown = slot();
-                if queue.put(ONE, (None, Arc::clone(&shown))).is_ok() {
-                    let _ = shown.wait();
-                }
+                queue.put(ONE, (None, Arc::clone(&shown))).ok()?;
+                let _ = shown.wait();
             }
-            disk.visible.lock().unwrap().clone()
+            Some(disk.visible.lock().unwrap().clone())
         }
 
         fn writer(queue: &Queue<Request>, disk: &Disk, number: u32, case: Case) -> Seen {
@@ -270,8 +347,9 @@ macro_rules! writers_and_a_committer {
                     continue;
                 }
                 let answer = slot.wait();
-                let durable = disk.durable.lock().unwrap().contains(&change);
-                let visible = read(queue, disk, case).contains(&change);
+                let durable = disk.durable().contains(&change);
+                let read = read(queue, disk, case);
+                let visible = read.map_or(durable, |read| read.contains(&change));
                 match answer {
                     Ok(done) => {
                         assert_eq!(done, change, "answered for another");
@@ -288,13 +366,20 @@ macro_rules! writers_and_a_committer {
         }
 
         pub(super) fn run(case: Case) {
-            let queue = Arc::new(Queue::new(Duration::from_millis(1)));
-            let (durable, visible) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-            let disk = Arc::new(Disk { durable, visible, sight: Sight::new() });
-            let store = Store { disk: Arc::clone(&disk), case, groups: 0 };
+            let many = if case.overlaps { 2 } else { usize::MAX };
+            let queue = Arc::new(Queue::new(Duration::from_millis(1), many));
+            let (log, visible) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+            let disk = Arc::new(Disk { log, visible, sight: Sight::new() });
+            let (applied, before) = (Vec::new(), Vec::new());
+            let store = Store { disk: Arc::clone(&disk), case, groups: 0, applied, before };
+            let flight = Arc::new(Sky::new());
+            let flying = case.overlaps.then(|| {
+                let (queue, flight) = (Arc::clone(&queue), Arc::clone(&flight));
+                thread::spawn(move || flight.run(|group| fly(&queue, group)))
+            });
             let committing = {
                 let queue = Arc::clone(&queue);
-                thread::spawn(move || committer(&queue, store))
+                thread::spawn(move || committer(&queue, &flight, store))
             };
             let writing: Vec<_> = (0..case.writers)
                 .map(|number| {
@@ -309,7 +394,10 @@ macro_rules! writers_and_a_committer {
                 writing.into_iter().map(|writer| writer.join().unwrap()).collect();
             queue.close();
             committing.join().unwrap();
-            check(&disk.durable.lock().unwrap(), &seen, case);
+            if let Some(flying) = flying {
+                flying.join().unwrap();
+            }
+            check(&disk.durable(), &seen, case);
         }
 
         /// Everything that was said to be done is there once, in each writer's order; nothing refused is.
@@ -329,7 +417,7 @@ macro_rules! writers_and_a_committer {
                     "refused, and done"
                 );
             }
-            if case.failing_group.is_none() {
+            if case.fails.is_none() {
                 let refused: usize = seen.iter().map(|seen| seen.refused.len()).sum();
                 let all = case.writers * case.appends;
                 assert_eq!(
@@ -355,6 +443,19 @@ enum Plant {
     StaleRead,
     /// A reader that does not ask for what it was not shown.
     Unasked,
+    /// A committer that does not wait for the group in flight before it makes the next one durable.
+    Unlanded,
+}
+
+/// How a group fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failing {
+    /// Before anything is written.
+    AtOnce,
+    /// What was written is not durable, and no later sync makes it so.
+    Lost,
+    /// What was written is durable all the same.
+    Durable,
 }
 
 /// One case; its schedules are the checker's.
@@ -365,15 +466,16 @@ struct Case {
     appends: u32,
     /// Entries in one group at most.
     batch: usize,
-    /// The commit that fails, counted from 1.
-    failing_group: Option<u32>,
-    failure_is_durable: bool,
+    /// The commit that fails, counted from 1, and how.
+    fails: Option<(u32, Failing)>,
     /// The writer and the append that does not wait for its answer.
     leaves: Option<(u32, u32)>,
     /// Whether the queue closes while writers write.
     closes_early: bool,
     /// Whether groups are answered before they are shown.
     waits_to_show: bool,
+    /// Whether one group is applied while another is made durable.
+    overlaps: bool,
     plant: Plant,
 }
 
@@ -383,11 +485,11 @@ impl Case {
             writers,
             appends,
             batch: 8,
-            failing_group: None,
-            failure_is_durable: false,
+            fails: None,
             leaves: None,
             closes_early: false,
             waits_to_show: false,
+            overlaps: false,
             plant: Plant::Nothing,
         }
     }
@@ -398,16 +500,33 @@ impl Case {
         vec![
             plain,
             Self { batch: 1, ..plain },
-            Self { failing_group: Some(1), ..plain },
-            Self { failing_group: Some(2), failure_is_durable: true, ..plain },
+            Self { fails: Some((1, Failing::Lost)), ..plain },
+            Self { fails: Some((2, Failing::Durable)), ..plain },
             Self { leaves: Some((0, 0)), ..plain },
             Self { closes_early: true, ..plain },
             Self { waits_to_show: true, ..plain },
-            Self { waits_to_show: true, batch: 1, failing_group: Some(2), ..plain },
+            Self { waits_to_show: true, batch: 1, fails: Some((2, Failing::AtOnce)), ..plain },
+        ]
+    }
+
+    /// The same where groups overlap.
+    fn overlapping(writers: u32, appends: u32) -> Vec<Self> {
+        let plain = Self { waits_to_show: true, overlaps: true, ..Self::of(writers, appends) };
+        vec![
+            plain,
+            Self { fails: Some((1, Failing::Lost)), ..plain },
+            Self { fails: Some((1, Failing::Durable)), ..plain },
+            Self { fails: Some((2, Failing::Lost)), ..plain },
+            Self { fails: Some((2, Failing::AtOnce)), ..plain },
+            Self { leaves: Some((0, 0)), ..plain },
+            Self { closes_early: true, ..plain },
         ]
     }
 
     fn planted(self, plant: Plant) -> Self {
-        Self { waits_to_show: plant == Plant::Unasked, plant, ..self }
+        let overlaps = plant == Plant::Unlanded;
+        let fails = overlaps.then_some((1, Failing::Lost));
+        let waits_to_show = overlaps || plant == Plant::Unasked;
+        Self { fails, waits_to_show, overlaps, plant, ..self }
     }
 }

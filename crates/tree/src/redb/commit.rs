@@ -1,5 +1,7 @@
 //! What the writer commits, and to what: a group to the log, a round to redb, the whole store to a checkpoint.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::answer::Answer;
@@ -7,6 +9,8 @@ use super::apply::{Applied, Applier};
 use super::cache::Caches;
 use super::fault::guarded;
 use super::file;
+use super::group::{Committer, Voyage};
+use super::log;
 use super::open::Open;
 use super::prepare::Prepared;
 use super::redo::{self, Redo};
@@ -14,51 +18,136 @@ use super::round::{Beside, Ends, Round};
 use super::rows::Scrubbed;
 use super::tables::WriteTables;
 use super::writer::Writer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// More than this is not written twice: redb saves it at once.
 const RECORD_BYTES: usize = 1 << 20;
 
-impl Writer {
-    /// Applies and commits; an error means that the outcome of all of them is unknown.
-    #[allow(clippy::vec_box, reason = "as they came through the queue")]
-    pub(super) fn commit_group(&mut self, changes: Vec<Box<Prepared>>) -> Result<Vec<Answer>> {
+/// A group in the present round, and what is left to do for it.
+pub(super) struct Pending {
+    open: Arc<Open>,
+    /// Whether the log has it; redb alone does, otherwise.
+    is_logged: bool,
+    /// What the round comes to with it, where it ends.
+    ends: Option<Ends>,
+    wrote: bool,
+    erased: bool,
+}
+
+/// Makes a group durable by the log.
+pub(super) struct Logging {
+    open: Arc<Open>,
+    log: log::Syncing,
+}
+
+impl Voyage for Logging {
+    type Failure = Error;
+
+    fn finish(&self) -> Result<()> {
+        sync(&self.open, &self.log)?;
+        self.open.sight.answers();
+        Ok(())
+    }
+}
+
+fn sync(open: &Open, log: &log::Syncing) -> Result<()> {
+    open.guarded(|| Ok(log.finish().map_err(logging)?))
+}
+
+fn logging(cause: io::Error) -> Error {
+    file::storage("writing the log", cause)
+}
+
+impl Committer<Box<Prepared>, Answer> for Writer {
+    type Failure = Error;
+    type Applied = Pending;
+    type Voyage = Logging;
+
+    fn apply(&mut self, changes: Vec<Box<Prepared>>) -> Result<(Vec<Answer>, Pending)> {
         let open = self.shared.open()?;
         open.check_writable()?;
         let durability = self.shared.options.durability;
         let caches = open.caches();
-        let (mut applied, round) = self.apply(&open, &caches, &changes)?;
-        let answers = applied.answers.into_iter().zip(changes);
+        let (applied, round) = self.applied(&open, &caches, &changes)?;
+        let Applied { answers, counters, erased, wrote, record } = applied;
+        let answers = answers.into_iter().zip(changes);
         let answers = answers.map(|(answer, change)| Answer::new(answer, &caches, change));
-        if !applied.wrote {
-            self.round = (!self.unread.is_empty()).then_some(round);
-            return Ok(answers.collect());
-        }
-        self.dirty = true;
-        self.counters = applied.counters;
-        let ends = match applied.record.take() {
+        let record = record.filter(|_| wrote);
+        let is_logged = record.is_some();
+        let ends = match record {
+            _ if !wrote => None,
             Some(record) => {
                 self.unread.push(record);
                 // Who reads does not wait, as long as there is somebody.
-                (open.is_read() || applied.erased).then_some(Ends::Readable)
+                (open.is_read() || erased).then_some(Ends::Readable)
             }
-            None if durability.is_logged() => Some(Ends::Saved),
-            None => Some(Ends::As(durability)),
+            None => Some(durability.saves()),
         };
-        if let Some(ends) = ends {
+        if wrote {
+            self.dirty = true;
+            self.counters = counters;
+        }
+        self.round = (wrote || !self.unread.is_empty()).then_some(round);
+        let answers = answers.collect();
+        Ok((answers, Pending { open, is_logged, ends, wrote, erased }))
+    }
+
+    fn finish(&mut self, group: Pending) -> Result<()> {
+        let Pending { open, is_logged, ends, wrote, erased } = group;
+        if !wrote {
+            return Ok(());
+        }
+        if is_logged && self.shared.options.durability.lag().is_none() {
+            sync(&open, &self.log.syncing())?;
+        }
+        if let Some((ends, round)) = ends.zip(self.round.take_if(|_| ends.is_some())) {
             self.end(&open, round, ends)?;
-            open.committed(applied.erased);
+            open.committed(erased);
         } else {
-            self.round = Some(round);
             open.sight.answers();
         }
         let since = self.unsynced.or_else(|| Some(Instant::now()));
         self.unsynced = if self.log.is_synced() { None } else { since };
-        Ok(answers.collect())
+        Ok(())
     }
 
+    fn depart(&mut self, group: Pending) -> Result<Logging, Pending> {
+        let syncs = group.is_logged && self.shared.options.durability.lag().is_none();
+        if !syncs || group.ends.is_some() || self.unread.is_full() || !self.has_flight() {
+            return Err(group);
+        }
+        Ok(Logging { open: group.open, log: self.log.syncing() })
+    }
+
+    /// What nobody waits for, once a group is answered.
+    fn tidy(&mut self) {
+        if self.round.is_some() && self.unread.is_full() {
+            self.publish_or_reopen();
+        }
+    }
+
+    fn recover(&mut self, failure: Error) -> Box<dyn Fn() -> Answer> {
+        tracing::error!(kind = ?failure.kind(), "commit failed");
+        if self.shared.open().is_ok() {
+            self.reopen(&failure);
+        }
+        Box::new(move || Answer::failed(unknown_outcome(&failure)))
+    }
+}
+
+fn unknown_outcome(error: &Error) -> Error {
+    match error {
+        Error::Corrupt { what, detail } => Error::Corrupt { what, detail: detail.clone() },
+        other => Error::Storage {
+            detail: format!("{other}; the outcome is unknown: retry with the same entry"),
+            source: None,
+        },
+    }
+}
+
+impl Writer {
     /// Applies a group within the present round, and brings it to the log where it fits.
-    fn apply(
+    fn applied(
         &mut self,
         open: &Open,
         caches: &Caches,
@@ -90,22 +179,13 @@ impl Writer {
                 .apply_all(changes.iter().map(|change| &**change))
             })?;
             if let Some(record) = applied.record.as_mut().filter(|_| applied.wrote) {
-                let logging = |cause| file::storage("writing the log", cause);
                 log.append(record).map_err(logging)?;
-                if durability.lag().is_none() {
-                    log.sync().map_err(logging)?;
-                }
             }
             Ok((applied, round))
         })
     }
 
-    /// What nobody waits for, once a group is answered.
-    pub(super) fn tidy(&mut self) -> Result<()> {
-        if self.unread.is_full() { self.publish() } else { Ok(()) }
-    }
-
-    /// Makes what was answered readable.
+    /// Makes what was answered readable; no group may be in flight.
     pub(super) fn publish(&mut self) -> Result<()> {
         let Some(round) = self.round.take() else { return Ok(()) };
         let open = self.shared.open()?;
@@ -132,7 +212,8 @@ impl Writer {
     }
 
     /// Saves redb with its allocator's state: reopening after a crash then costs milliseconds instead of
-    /// reading the whole file, and the log begins anew. Goes on with a merge that is under way.
+    /// reading the whole file, and the log begins anew. Goes on with a merge that is under way. No group may be in
+    /// flight.
     pub(super) fn save(&mut self, scrubbed: Option<&Scrubbed>) -> Result<()> {
         let open = self.shared.open()?;
         open.check_writable()?;

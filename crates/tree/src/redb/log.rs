@@ -10,6 +10,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::StorageBackend;
 
@@ -37,8 +38,25 @@ pub(super) struct Log {
     generation: u64,
     /// Number of the next record.
     next: u64,
-    /// Records below are durable.
-    synced: u64,
+    /// Records below are durable; another thread may make them so.
+    synced: Arc<AtomicU64>,
+}
+
+/// Makes the records durable that the log had when it was taken.
+pub(super) struct Syncing {
+    backend: Arc<dyn StorageBackend>,
+    records: u64,
+    synced: Arc<AtomicU64>,
+}
+
+impl Syncing {
+    pub(super) fn finish(&self) -> io::Result<()> {
+        if self.synced.load(Ordering::Acquire) < self.records {
+            self.backend.sync_data()?;
+            self.synced.store(self.records, Ordering::Release);
+        }
+        Ok(())
+    }
 }
 
 /// What stands in the log where a record is expected.
@@ -58,7 +76,7 @@ impl Log {
     ) -> Self {
         let (at, end) = (range.start, range.end);
         let allocated = if writes_ahead { at } else { end };
-        Self { backend, range, at, allocated, generation, next: 0, synced: 0 }
+        Self { backend, range, at, allocated, generation, next: 0, synced: Arc::default() }
     }
 
     /// The next record that was made durable and its number, if there is one more.
@@ -78,7 +96,7 @@ impl Log {
     /// Writes a record, durable at the next [`Log::sync`]. Its first [`HEAD_BYTES`] are the log's to fill.
     pub(super) fn append(&mut self, record: &mut Vec<u8>) -> io::Result<()> {
         let len = record.len() - HEAD_BYTES;
-        let (generation, number, synced) = (self.generation, self.next, self.synced);
+        let (generation, number, synced) = (self.generation, self.next, self.synced());
         let mut head = RecordHead { generation, number, synced, len, hash: [0; 32] };
         head.hash = head.hash_of(&record[HEAD_BYTES..]);
         record[..FIELDS_BYTES].copy_from_slice(&head.fields());
@@ -97,17 +115,23 @@ impl Log {
     }
 
     /// Makes all records durable.
-    pub(super) fn sync(&mut self) -> io::Result<()> {
-        if !self.is_synced() {
-            self.backend.sync_data()?;
-            self.synced = self.next;
-        }
-        Ok(())
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.syncing().finish()
+    }
+
+    /// What does so on another thread; until that has ended the log must not begin anew, nor be synced.
+    pub(super) fn syncing(&self) -> Syncing {
+        let (backend, synced) = (Arc::clone(&self.backend), Arc::clone(&self.synced));
+        Syncing { backend, records: self.next, synced }
     }
 
     /// Whether all records are durable.
     pub(super) fn is_synced(&self) -> bool {
-        self.synced == self.next
+        self.synced() == self.next
+    }
+
+    fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
     }
 
     /// Bytes that one more record may have.
@@ -123,7 +147,8 @@ impl Log {
     /// Begins anew: everything in it is durable elsewhere.
     pub(super) fn restart(&mut self, generation: u64) {
         (self.at, self.generation) = (self.range.start, generation);
-        (self.next, self.synced) = (0, 0);
+        self.next = 0;
+        self.synced.store(0, Ordering::Release);
     }
 
     /// Gives the blocks behind the last record back to the file system, where that takes them. They may hold

@@ -23,6 +23,7 @@ mod fault;
 mod file;
 #[cfg(test)]
 mod file_tests;
+mod flight;
 mod group;
 mod index;
 mod keyring;
@@ -85,6 +86,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use self::cache::{Caches, Limits};
 pub use self::file::BackendFactory;
+use self::flight::Flight;
 use self::open::{Open, Resumed, Shared, State};
 pub use self::options::{Durability, Options};
 use self::prepare::Prepared;
@@ -165,9 +167,12 @@ impl RedbStore {
         let (open, Resumed { counters, merging, log }) = Open::new(&place, &options)?;
         let secret = open.identity.secret;
         let state = RwLock::new(State::Open(Arc::new(open)));
-        let shared = Arc::new(Shared { place, options, queue: Queue::new(GATHER), state });
+        let queue = Queue::new(GATHER, options.overlap_from);
+        let shared = Arc::new(Shared { place, options, queue, state });
         let writer = Writer {
             shared: Arc::clone(&shared),
+            flight: Arc::new(Flight::new()),
+            pilot: None,
             counters,
             merging,
             log,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::cache::Limits;
 use super::index;
 use super::publish::{Files, SystemFiles};
+use super::round::Ends;
 use super::sharing::Sharing;
 use crate::encrypt::Encrypt;
 use crate::redact::Redact;
@@ -13,6 +14,8 @@ use crate::sources::Sources;
 
 /// Bytes of the log of a new store, where nobody says otherwise.
 const LOG_BYTES: u64 = 4 << 20;
+/// Callers from which on groups overlap. For fewer a second sync costs more than that saves.
+const MANY_CALLERS: usize = 16;
 
 /// What an acknowledged append survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +30,8 @@ pub enum Durability {
     Grouped(Duration),
     /// As [`Durability::Logged`], without the log: two syncs per commit.
     TwoPhase,
-    /// Power loss, but a failed sync may cost the store: one sync per commit.
+    /// Power loss, but a failed sync may cost the store: as [`Durability::Logged`], and one sync more where the log
+    /// is full. Opening after a crash may read the whole file.
     Relaxed,
     /// The end of this process at a checkpoint or close; nothing in between.
     None,
@@ -36,7 +40,15 @@ pub enum Durability {
 impl Durability {
     /// Whether changes go to the log first.
     pub(super) fn is_logged(self) -> bool {
-        matches!(self, Self::Logged | Self::Grouped(_))
+        matches!(self, Self::Logged | Self::Grouped(_) | Self::Relaxed)
+    }
+
+    /// What redb comes to where the log does not take a group.
+    pub(super) fn saves(self) -> Ends {
+        match self {
+            Self::Logged | Self::Grouped(_) => Ends::Saved,
+            Self::TwoPhase | Self::Relaxed | Self::None => Ends::As(self),
+        }
     }
 
     /// How long what was acknowledged may stay unsynced.
@@ -61,6 +73,7 @@ pub struct Options {
     pub(super) log_bytes: u64,
     pub(super) encrypt: Option<Arc<dyn Encrypt>>,
     pub(super) merge_after: usize,
+    pub(super) overlap_from: usize,
     pub(super) redact: Option<Arc<dyn Redact>>,
     /// Where files get their names; only a test brings others than the system's.
     pub(super) files: Arc<dyn Files>,
@@ -81,6 +94,7 @@ impl Options {
             log_bytes: LOG_BYTES,
             encrypt: None,
             merge_after: index::GENERATION_ENTRIES,
+            overlap_from: MANY_CALLERS,
             redact: None,
             files: Arc::new(SystemFiles),
         }
@@ -160,6 +174,15 @@ impl Options {
     #[must_use]
     pub fn log_bytes(mut self, bytes: u64) -> Self {
         self.log_bytes = bytes;
+        self
+    }
+
+    /// From so many callers on, all of whom wait for their appends, one half of them is applied while the other is
+    /// made durable: 16 by default. It takes a thread and gains where there is a core for it; `usize::MAX` keeps
+    /// all in one group. Only where the log is synced for every group.
+    #[must_use]
+    pub fn overlap_from(mut self, callers: usize) -> Self {
+        self.overlap_from = callers.max(2);
         self
     }
 

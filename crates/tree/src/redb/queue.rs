@@ -6,6 +6,9 @@
 //! moment that is short beside a commit. A lone caller is never made to wait, and who stays away is
 //! waited for once.
 //!
+//! Where callers are many, half of them at most make a group, so that one half is applied while the other is made
+//! durable.
+//!
 //! A test compiles this file anew over other locks and runs its schedules: nothing but `super::sync` is waited on.
 
 use std::collections::VecDeque;
@@ -17,7 +20,7 @@ use super::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 pub(super) enum Taken<T> {
     /// Everything that waited, up to the caps.
     Batch(Vec<T>),
-    /// Nothing came for the time given.
+    /// Nothing came for the time given, or the writer is wanted otherwise.
     Idle,
     /// The queue was closed and is empty.
     Closed,
@@ -37,15 +40,26 @@ pub(super) struct Weight {
     pub(super) bytes: usize,
 }
 
+impl Weight {
+    /// Callers who come back once they are answered: all that bring changes.
+    fn callers(self) -> usize {
+        self.entries.min(1)
+    }
+}
+
 struct State<T> {
     waiting: VecDeque<(Weight, T)>,
     closed: bool,
+    /// Whether the writer is wanted although nothing waits.
+    wanted: bool,
     /// How many wake the writer, where it sleeps: each wakeup costs the caller a system call.
     wakes: Option<usize>,
-    /// Items in the last batch.
-    taken: usize,
-    /// Items that are likely to gather.
-    expected: usize,
+    /// Callers whose items were taken, and who were not answered.
+    unanswered: usize,
+    /// Callers who were answered and are likely to come back.
+    returning: usize,
+    /// Whether the last batch is a part of them, while others are many.
+    overlaps: bool,
 }
 
 /// An unbounded queue; what bounds it is the permit each item carries.
@@ -54,13 +68,22 @@ pub(super) struct Queue<T> {
     arrived: Condvar,
     /// How long callers that may come back are waited for.
     gather: Duration,
+    /// From so many callers on groups are halves of them.
+    many: usize,
 }
 
 impl<T> Queue<T> {
-    pub(super) fn new(gather: Duration) -> Self {
-        let waiting = VecDeque::new();
-        let state = State { waiting, closed: false, wakes: None, taken: 0, expected: 0 };
-        Self { state: Mutex::new(state), arrived: Condvar::new(), gather }
+    pub(super) fn new(gather: Duration, many: usize) -> Self {
+        let state = State {
+            waiting: VecDeque::new(),
+            closed: false,
+            wanted: false,
+            wakes: None,
+            unanswered: 0,
+            returning: 0,
+            overlaps: false,
+        };
+        Self { state: Mutex::new(state), arrived: Condvar::new(), gather, many }
     }
 
     /// Puts an item at the end, or hands it back where the queue is closed.
@@ -69,6 +92,7 @@ impl<T> Queue<T> {
         if state.closed {
             return Err(item);
         }
+        state.returning = state.returning.saturating_sub(weight.callers());
         state.waiting.push_back((weight, item));
         if state.wakes.is_some_and(|enough| state.waiting.len() >= enough) {
             state.wakes = None;
@@ -78,11 +102,22 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Called before the last batch is answered: those in it, and those that came meanwhile, are all the
-    /// callers there are.
-    pub(super) fn answering(&self) {
+    /// Called before so many callers are answered.
+    pub(super) fn answering(&self, callers: usize) {
         let mut state = self.lock();
-        state.expected = state.taken + state.waiting.len();
+        state.unanswered = state.unanswered.saturating_sub(callers);
+        state.returning += callers;
+    }
+
+    /// Whether another group may be applied while that of the last batch is made durable.
+    pub(super) fn overlaps(&self) -> bool {
+        self.lock().overlaps
+    }
+
+    /// Wakes the writer although nothing may wait: it is idle then.
+    pub(super) fn want(&self) {
+        self.lock().wanted = true;
+        self.arrived.notify_one();
     }
 
     /// Nothing more goes in; what waits is still taken.
@@ -99,24 +134,34 @@ impl<T> Queue<T> {
     /// Waits for something; with `patience`, at most that long.
     pub(super) fn take(&self, caps: Caps, patience: Option<Duration>) -> Taken<T> {
         let mut state = self.wait(self.lock(), 1, patience);
+        if std::mem::take(&mut state.wanted) {
+            return Taken::Idle;
+        }
         if state.waiting.is_empty() {
             return if state.closed { Taken::Closed } else { Taken::Idle };
         }
-        let expected = state.expected.min(caps.entries);
+        let all = state.waiting.len() + state.returning + state.unanswered;
+        let share = if all < self.many { all } else { all.div_ceil(2) };
+        let expected = (state.waiting.len() + state.returning).min(share).min(caps.entries);
         if state.waiting.len() < expected {
             state = self.wait(state, expected, Some(self.gather));
+            if state.waiting.len() < expected {
+                state.returning = 0;
+            }
         }
         let mut batch = Vec::new();
         let (mut entries, mut bytes) = (0_usize, 0_usize);
         while let Some((weight, _)) = state.waiting.front() {
             entries = entries.saturating_add(weight.entries);
             bytes = bytes.saturating_add(weight.bytes);
-            if !batch.is_empty() && (entries > caps.entries || bytes > caps.bytes) {
+            let is_full = entries > caps.entries || bytes > caps.bytes || batch.len() >= share;
+            if is_full && !batch.is_empty() {
                 break;
             }
+            state.unanswered += weight.callers();
             batch.extend(state.waiting.pop_front().map(|(_, item)| item));
         }
-        (state.taken, state.expected) = (batch.len(), 0);
+        state.overlaps = all >= self.many && batch.len() < all;
         Taken::Batch(batch)
     }
 
@@ -127,7 +172,7 @@ impl<T> Queue<T> {
         enough: usize,
         patience: Option<Duration>,
     ) -> MutexGuard<'s, State<T>> {
-        while state.waiting.len() < enough && !state.closed {
+        while state.waiting.len() < enough && !state.closed && !state.wanted {
             state.wakes = Some(enough);
             state = match patience {
                 None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),

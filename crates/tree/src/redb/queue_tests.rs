@@ -6,6 +6,8 @@ use super::queue::{Caps, Queue, Taken, Weight};
 
 const CAPS: Caps = Caps { entries: 10, bytes: 10 };
 const LIGHT: Weight = Weight { entries: 1, bytes: 1 };
+/// From so many callers on groups are halves of them.
+const MANY: usize = 6;
 
 fn batch(queue: &Queue<u32>) -> Vec<u32> {
     let Taken::Batch(batch) = queue.take(CAPS, None) else { panic!("a batch") };
@@ -14,12 +16,12 @@ fn batch(queue: &Queue<u32>) -> Vec<u32> {
 
 /// A queue that expects three callers: two were answered, and one waits.
 fn expecting_three(gather: Duration) -> Queue<u32> {
-    let queue = Queue::new(gather);
+    let queue = Queue::new(gather, MANY);
     queue.put(LIGHT, 1).unwrap();
     queue.put(LIGHT, 2).unwrap();
     assert_eq!(batch(&queue), [1, 2]);
     queue.put(LIGHT, 3).unwrap();
-    queue.answering();
+    queue.answering(2);
     queue
 }
 
@@ -41,15 +43,58 @@ fn those_just_answered_are_waited_for() {
 fn who_stays_away_is_waited_for_once_and_a_lone_caller_never() {
     let queue = expecting_three(Duration::ZERO);
     assert_eq!(batch(&queue), [3]);
-    queue.answering();
+    queue.answering(1);
     queue.put(LIGHT, 4).unwrap();
     assert_eq!(batch(&queue), [4]);
-    let patient = Queue::new(Duration::from_secs(600));
+    let patient = Queue::new(Duration::from_secs(600), MANY);
     for alone in 0..3 {
         patient.put(LIGHT, alone).unwrap();
         assert_eq!(batch(&patient), [alone]);
-        patient.answering();
+        patient.answering(1);
     }
+}
+
+#[test]
+fn halves_of_many_callers_are_taken_by_turns() {
+    let queue = Queue::new(Duration::from_secs(600), MANY);
+    let put = |items: std::ops::Range<u32>| items.for_each(|item| queue.put(LIGHT, item).unwrap());
+    put(0..5);
+    assert_eq!(batch(&queue).len(), 5, "five are not many");
+    assert!(!queue.overlaps());
+    queue.answering(5);
+    put(0..7);
+    for half in [vec![0, 1, 2, 3], vec![4, 5, 6]] {
+        assert_eq!(batch(&queue), half);
+        assert!(queue.overlaps());
+    }
+    // The first half comes back while the other is made durable, and makes a group again.
+    queue.answering(4);
+    put(7..11);
+    assert_eq!(batch(&queue), [7, 8, 9, 10]);
+    // One stays away, which ends a wait; so it does not count.
+    let impatient = Queue::new(Duration::ZERO, MANY);
+    (0..7).for_each(|item| impatient.put(LIGHT, item).unwrap());
+    assert_eq!(batch(&impatient).len() + batch(&impatient).len(), 7);
+    impatient.answering(7);
+    (0..3).for_each(|item| impatient.put(LIGHT, item).unwrap());
+    assert_eq!(batch(&impatient), [0, 1, 2]);
+    assert!(!{
+        impatient.put(LIGHT, 3).unwrap();
+        batch(&impatient);
+        impatient.overlaps()
+    });
+}
+
+#[test]
+fn who_wants_to_read_is_not_expected_to_come_back() {
+    let reader = Weight { entries: 0, bytes: 0 };
+    let queue = Queue::new(Duration::from_secs(600), MANY);
+    queue.put(reader, 0).unwrap();
+    queue.put(LIGHT, 1).unwrap();
+    assert_eq!(batch(&queue), [0, 1]);
+    queue.answering(1);
+    queue.put(LIGHT, 2).unwrap();
+    assert_eq!(batch(&queue), [2]);
 }
 
 #[test]
@@ -69,7 +114,7 @@ fn a_batch_ends_where_one_more_would_pass_a_cap_and_the_first_is_always_taken() 
         &[(1, 11), (1, 1)],
     ];
     for (weights, taken) in weights.into_iter().zip([2, 2, 1, 1]) {
-        let queue = Queue::new(Duration::ZERO);
+        let queue = Queue::new(Duration::ZERO, MANY);
         for (nth, (entries, bytes)) in (0..).zip(weights) {
             queue.put(Weight { entries: *entries, bytes: *bytes }, nth).unwrap();
         }
@@ -83,11 +128,20 @@ fn a_batch_ends_where_one_more_would_pass_a_cap_and_the_first_is_always_taken() 
 
 #[test]
 fn nothing_goes_into_a_closed_queue_and_nobody_is_waited_for_longer_than_patience() {
-    let queue = Queue::new(Duration::ZERO);
+    let queue = Queue::new(Duration::ZERO, MANY);
     assert!(matches!(queue.take(CAPS, Some(Duration::from_millis(1))), Taken::Idle));
     queue.put(LIGHT, 1).unwrap();
     queue.close();
     assert_eq!(queue.put(LIGHT, 2), Err(2));
     assert_eq!(batch(&queue), [1]);
     assert!(matches!(queue.take(CAPS, None), Taken::Closed));
+}
+
+#[test]
+fn a_writer_that_is_wanted_is_idle_once_and_nothing_is_lost() {
+    let queue = Queue::new(Duration::from_secs(600), MANY);
+    queue.put(LIGHT, 1).unwrap();
+    queue.want();
+    assert!(matches!(queue.take(CAPS, None), Taken::Idle));
+    assert_eq!(batch(&queue), [1]);
 }

@@ -82,6 +82,20 @@ impl Tail {
         4 + 4 * rows.len() + self.start(rows.end).saturating_sub(self.start(rows.start))
     }
 
+    /// Writes the chunk of these rows, which fills `chunk`.
+    fn put_chunk(&self, rows: Range<usize>, chunk: &mut [u8]) {
+        let (head, bytes) = chunk.split_at_mut(4 + 4 * rows.len());
+        let (from, to) = (self.start(rows.start), self.start(rows.end));
+        let ends = rows.clone().map(|nth| self.start(nth + 1).saturating_sub(from));
+        let fields = std::iter::once(rows.len()).chain(ends);
+        for (field, value) in head.chunks_exact_mut(4).zip(fields) {
+            field.copy_from_slice(&u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes());
+        }
+        if let Some(rows) = self.bytes.get(from..to) {
+            bytes.copy_from_slice(rows);
+        }
+    }
+
     /// Where to cut all rows into chunks, so that these take the fewest pages: the end of each chunk.
     fn cuts(&self) -> Vec<usize> {
         let count = self.ends.len();
@@ -153,22 +167,16 @@ pub(super) fn rows(first: u64, chunk: &[u8]) -> impl Iterator<Item = (u64, &[u8]
     ranges(chunk).map(move |(nth, range)| (first.saturating_add(nth as u64), &chunk[range]))
 }
 
-fn chunk_of(rows: &[&[u8]]) -> Vec<u8> {
-    let bytes: usize = rows.iter().map(|row| row.len()).sum();
-    let mut chunk = Vec::with_capacity(4 + 4 * rows.len() + bytes);
-    let put = |chunk: &mut Vec<u8>, number: usize| {
-        chunk.extend(u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
-    };
-    put(&mut chunk, rows.len());
-    let mut end = 0;
-    for row in rows {
-        end += row.len();
-        put(&mut chunk, end);
-    }
-    for row in rows {
-        chunk.extend_from_slice(row);
-    }
-    chunk
+/// Writes the chunk of these rows, in place: that saves the memory for another one.
+fn insert_chunk(
+    table: &mut Table<'_, u64, Bytes>,
+    tail: &Tail,
+    rows: Range<usize>,
+) -> Result<(), Fault> {
+    let number = tail.first.saturating_add(rows.start as u64);
+    let mut chunk = table.insert_reserve(number, tail.chunk_bytes(&rows))?;
+    tail.put_chunk(rows, chunk.as_mut());
+    Ok(())
 }
 
 /// A table of chunks, and what gathers for the next one.
@@ -192,11 +200,9 @@ impl Roll<Table<'_, u64, Bytes>> {
 
     /// Brings everything to the table, in chunks that fill their pages.
     pub(super) fn settle(&mut self) -> Result<(), Fault> {
-        let tail = &self.tail;
         let mut start = 0;
-        for end in tail.cuts() {
-            let rows: Vec<&[u8]> = (start..end).filter_map(|nth| tail.get(nth)).collect();
-            self.table.insert(tail.first + start as u64, chunk_of(&rows).as_slice())?;
+        for end in self.tail.cuts() {
+            insert_chunk(&mut self.table, &self.tail, start..end)?;
             start = end;
         }
         self.tail.clear();
@@ -233,16 +239,17 @@ impl Roll<Table<'_, u64, Bytes>> {
 
     /// Puts another row in the place of one that is in the table.
     pub(super) fn replace(&mut self, number: u64, row: &[u8]) -> Result<(), Fault> {
-        let (first, chunk) = {
+        let mut chunk = Tail::default();
+        {
             let Some(Chunk { first, held: Held::Stored(guard) }) = self.chunk(number)? else {
                 return Ok(());
             };
-            let whole = rows(first, guard.value());
-            let rows = whole.map(|(at, old)| if at == number { row } else { old });
-            (first, chunk_of(&rows.collect::<Vec<_>>()))
-        };
-        self.table.insert(first, chunk.as_slice())?;
-        Ok(())
+            for (at, old) in rows(first, guard.value()) {
+                chunk.push(first, if at == number { row } else { old });
+            }
+        }
+        let rows = 0..chunk.ends.len();
+        insert_chunk(&mut self.table, &chunk, rows)
     }
 }
 
@@ -371,6 +378,17 @@ mod tests {
 
     use super::*;
     use crate::redb::tables::WriteTables;
+
+    fn chunk_of(rows: &[&[u8]]) -> Vec<u8> {
+        let mut tail = Tail::default();
+        for row in rows {
+            tail.push(0, row);
+        }
+        let all = 0..rows.len();
+        let mut chunk = vec![0; tail.chunk_bytes(&all)];
+        tail.put_chunk(all, &mut chunk);
+        chunk
+    }
 
     fn row(number: u64, len: usize) -> Vec<u8> {
         (0..len).map(|at| u8::try_from((number + at as u64) % 251).unwrap()).collect()

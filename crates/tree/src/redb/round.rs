@@ -16,8 +16,9 @@ use super::tables::{Tails, WriteTables};
 
 /// How long a round waits for another group.
 pub(super) const PATIENCE: Duration = Duration::from_millis(1);
-/// Bytes of records after which a round ends: they are kept in memory until then.
-const ROUND_BYTES: usize = 1 << 20;
+/// Bytes of records after which a round ends, as many as a log of the usual length takes: they are kept in memory until
+/// then.
+const ROUND_BYTES: usize = 4 << 20;
 
 /// A transaction that goes on.
 pub(super) struct Round {

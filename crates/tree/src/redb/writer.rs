@@ -1,16 +1,19 @@
-//! The one writer: takes all changes that gathered, applies them in one transaction, commits it, and
+//! The one writer: takes all changes that gathered, applies them in one transaction, makes them durable, and
 //! only then answers each caller. After a failure of the storage nobody is told "done": the handle is
 //! closed, the store opened anew, and writes go on only once an empty commit has gone through.
 
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::answer::Answer;
+use super::commit::Logging;
 use super::fault::{guarded, is_damage};
-use super::group::{self, Caller, Committer};
+use super::flight::Flight;
+use super::group::{self, Caller, Group};
 use super::index::Merging;
 use super::log::Log;
 use super::open::Resumed;
@@ -48,9 +51,18 @@ pub(super) enum Request {
     Scrubbed(Scrubbed, oneshot::Sender<Result<()>>),
 }
 
+/// A caller, and its place in the bounded queue.
+type Waiting = (oneshot::Sender<Answer>, OwnedSemaphorePermit);
+
+/// Where groups are made durable while the next are applied.
+type Sky = Flight<Group<Waiting, Answer, Logging>, Error>;
+
 /// The writer thread's own state.
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
+    pub(super) flight: Arc<Sky>,
+    /// Flies groups, from the first that may overlap on.
+    pub(super) pilot: Option<JoinHandle<()>>,
     pub(super) counters: Counters,
     pub(super) merging: Merging,
     pub(super) sessions: Sessions,
@@ -84,14 +96,25 @@ impl Writer {
             };
             match self.shared.queue.take(CAPS, patience) {
                 Taken::Batch(requests) => self.serve(requests),
-                Taken::Idle if self.round.is_some() => self.publish_or_reopen(),
-                Taken::Idle if lag.is_some() => {}
-                Taken::Idle => self.checkpoint_or_reopen(),
+                Taken::Idle => {
+                    self.land();
+                    if self.round.is_some() {
+                        self.publish_or_reopen();
+                    } else if lag.is_none() {
+                        self.checkpoint_or_reopen();
+                    }
+                }
                 Taken::Closed => break,
             }
         }
+        self.land();
         if self.dirty {
             self.checkpoint_or_reopen();
+        }
+        self.flight.close();
+        if let Some(pilot) = self.pilot.take() {
+            // One that panicked has nothing left to do.
+            let _ = pilot.join();
         }
         if let file::Place::File(path) = &self.shared.place {
             self.log.give_back(path);
@@ -115,6 +138,7 @@ impl Writer {
             }
         }
         if !readers.is_empty() {
+            self.land();
             self.publish_or_reopen();
         }
         for reader in readers {
@@ -126,7 +150,11 @@ impl Writer {
         }
         let shared = Arc::clone(&self.shared);
         if !changes.is_empty() {
-            group::serve(self, &shared.queue, changes, callers);
+            let flight = Arc::clone(&self.flight);
+            group::serve(self, &shared.queue, &flight, changes, callers);
+        }
+        if !(scrubs.is_empty() && checkpoints.is_empty()) {
+            self.land();
         }
         for (scrubbed, caller) in scrubs {
             let _ = caller.send(self.note(&scrubbed));
@@ -136,7 +164,24 @@ impl Writer {
         }
     }
 
-    fn publish_or_reopen(&mut self) {
+    /// Waits for the group in flight: whoever is told of it has been told then.
+    fn land(&mut self) {
+        let (shared, flight) = (Arc::clone(&self.shared), Arc::clone(&self.flight));
+        group::land(self, &shared.queue, &flight);
+    }
+
+    /// Whether groups can be made durable on another thread.
+    pub(super) fn has_flight(&mut self) -> bool {
+        if self.pilot.is_none() {
+            let (shared, flight) = (Arc::clone(&self.shared), Arc::clone(&self.flight));
+            let thread = std::thread::Builder::new().name("treering-log".to_owned());
+            let pilot = thread.spawn(move || flight.run(|group| group::fly(&shared.queue, group)));
+            self.pilot = pilot.ok();
+        }
+        self.pilot.is_some()
+    }
+
+    pub(super) fn publish_or_reopen(&mut self) {
         if let Err(error) = self.publish() {
             self.reopen(&error);
         }
@@ -169,7 +214,7 @@ impl Writer {
 
     /// Closes the handle that failed and opens the store again; where that fails it stays degraded, and
     /// reads go on where at least reading works.
-    fn reopen(&mut self, cause: &Error) {
+    pub(super) fn reopen(&mut self, cause: &Error) {
         // A round that fails leaves nothing of it behind; redb may panic over damage as it lets go.
         let (round, _) = (self.round.take(), self.tails.take());
         let _ = guarded(move || {
@@ -230,44 +275,10 @@ impl Writer {
     }
 }
 
-impl Caller<Answer> for (oneshot::Sender<Answer>, OwnedSemaphorePermit) {
+impl Caller<Answer> for Waiting {
     fn answer(self, answer: Answer) {
         // A caller that went away loses its answer, not its entry.
         let _ = self.0.send(answer);
-    }
-}
-
-impl Committer<Box<Prepared>, Answer> for Writer {
-    type Failure = Error;
-
-    fn commit(&mut self, changes: Vec<Box<Prepared>>) -> Result<Vec<Answer>> {
-        self.commit_group(changes)
-    }
-
-    fn tidy(&mut self) {
-        if self.round.is_some()
-            && let Err(error) = Self::tidy(self)
-        {
-            self.reopen(&error);
-        }
-    }
-
-    fn recover(&mut self, failure: Error) -> Box<dyn Fn() -> Answer> {
-        tracing::error!(kind = ?failure.kind(), "commit failed");
-        if self.shared.open().is_ok() {
-            self.reopen(&failure);
-        }
-        Box::new(move || Answer::failed(unknown_outcome(&failure)))
-    }
-}
-
-fn unknown_outcome(error: &Error) -> Error {
-    match error {
-        Error::Corrupt { what, detail } => Error::Corrupt { what, detail: detail.clone() },
-        other => Error::Storage {
-            detail: format!("{other}; the outcome is unknown: retry with the same entry"),
-            source: None,
-        },
     }
 }
 
