@@ -155,7 +155,7 @@ impl Writer {
     ) -> Result<(Applied, Round)> {
         let durability = self.shared.options.durability;
         let (known, merging, sessions) = (&self.counters, &mut self.merging, &mut self.sessions);
-        let log = &mut self.log;
+        let (log, shared) = (&mut self.log, &self.shared);
         let room = if durability.is_logged() { log.room().min(RECORD_BYTES) } else { 0 };
         let redo = Redo::within(room, self.unread.spare());
         let (round, tails) = (self.round.take(), self.tails.take());
@@ -181,6 +181,7 @@ impl Writer {
             if let Some(record) = applied.record.as_mut().filter(|_| applied.wrote) {
                 log.append(record).map_err(logging)?;
             }
+            shared.check_in_place()?;
             Ok((applied, round))
         })
     }

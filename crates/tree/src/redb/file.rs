@@ -43,6 +43,8 @@ pub type BackendFactory = dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send
 /// A database, and where its log is.
 pub(super) struct Opened {
     pub(super) database: Database,
+    /// What tells whether its file still has its name; none where it has none.
+    pub(super) named: Option<Named>,
     backend: Arc<dyn StorageBackend>,
     layout: Layout,
     writes_ahead: bool,
@@ -65,12 +67,13 @@ pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<
                 create(path, options)?;
             }
             let file = open_existing(path)?;
-            let opened = file.metadata();
+            let named = Named::new(path, &file)?;
             let backend = guarded(|| Ok(FileBackend::new(file)?))?;
             let store = open(Box::new(backend), options.write_ahead)
                 .map_err(|error| locked(error, path))?;
-            check_in_place(path, opened)?;
-            Ok(store)
+            // A rewrite may have put another file there before this one was locked.
+            named.check()?;
+            Ok(Opened { named: Some(named), ..store })
         }
         Place::Memory => fresh(open(Box::new(InMemoryBackend::new()), false)?, options),
         Place::Custom(factory) => {
@@ -107,7 +110,7 @@ fn exists(path: &Path) -> Result<bool> {
             Err(Error::invalid("store path", format!("{} is {what}", path.display())))
         }
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(cause) => Err(storage(&format!("looking at {}", path.display()), cause)),
+        Err(cause) => Err(looking_at(path, cause)),
     }
 }
 
@@ -126,22 +129,55 @@ fn open_existing(path: &Path) -> Result<File> {
     Err(Error::corrupt(STORE_FILE, detail))
 }
 
-/// Refuses a file that gave way to another one, a rewritten store, before it was locked.
-fn check_in_place(path: &Path, opened: io::Result<fs::Metadata>) -> Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        let doing = |cause| storage(&format!("looking at {}", path.display()), cause);
-        let (opened, named) = (opened.map_err(doing)?, fs::metadata(path).map_err(doing)?);
-        if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
-            let detail =
-                format!("{} was replaced while it was opened; open it again", path.display());
-            return Err(Error::Storage { detail, source: None });
-        }
+/// A file and the name it was opened by, which may come to be another one's.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    path: PathBuf,
+    /// Device and inode, where files have such.
+    is: Option<(u64, u64)>,
+}
+
+impl Named {
+    fn new(path: &Path, file: &File) -> Result<Self> {
+        let opened = file.metadata().map_err(|cause| looking_at(path, cause))?;
+        // The process may go to another folder.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Ok(Self { path, is: identity(&opened) })
     }
-    #[cfg(not(unix))]
-    let _ = (path, opened);
-    Ok(())
+
+    /// Refuses a name that is another file's now, or none's: what is written to this one, nobody who opens
+    /// that name finds.
+    pub(super) fn check(&self) -> Result<()> {
+        let now = match fs::symlink_metadata(&self.path) {
+            Ok(meta) => identity(&meta),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
+            Err(cause) => return Err(looking_at(&self.path, cause)),
+        };
+        if now == self.is {
+            return Ok(());
+        }
+        let detail = format!(
+            "{} was replaced or removed while it was open; open it again",
+            self.path.display()
+        );
+        Err(Error::Storage { detail, source: None })
+    }
+}
+
+#[cfg(unix)]
+fn identity(meta: &fs::Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    Some((meta.dev(), meta.ino()))
+}
+
+/// Elsewhere a file that is open keeps its name.
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata) -> Option<(u64, u64)> {
+    None
+}
+
+fn looking_at(path: &Path, cause: io::Error) -> Error {
+    storage(&format!("looking at {}", path.display()), cause)
 }
 
 fn create(path: &Path, wanted: &Options) -> Result<()> {
@@ -183,7 +219,7 @@ fn database(
             sharing.open(&mut builder, region)
         }
     })?;
-    Ok(Opened { database, backend, layout, writes_ahead })
+    Ok(Opened { database, named: None, backend, layout, writes_ahead })
 }
 
 /// Gives a new database an identity and all tables, durable when this returns.

@@ -2,14 +2,17 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::file::{self, Place};
 use super::publish::{self, Taken};
 use super::switch::Switch;
-use super::{Options, RedbStore, Sharing};
+use super::{Durability, Options, RedbStore, Sharing};
+use crate::entry::{Body, Kind};
 use crate::error::{Error, ErrorKind, Result};
+use crate::session::Session;
 use crate::sources::Sources;
-use crate::store::Store;
+use crate::store::{Expect, Store};
 
 fn publish(path: &Path, taken: Taken, bytes: &str) -> Result<()> {
     publish::publish(path, &Options::new(Sources::fixed(1)), taken, |temporary| {
@@ -139,4 +142,46 @@ async fn stats_tell_how_long_the_file_is_and_a_store_shows_nothing_of_itself() {
     assert_eq!(format!("{store:?}"), "RedbStore(..)");
     let memory = RedbStore::in_memory(options()).unwrap();
     assert_eq!(memory.stats().await.unwrap().file_bytes, 0);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nothing_is_acknowledged_that_went_to_a_file_without_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    for durability in [Durability::Logged, Durability::TwoPhase, Durability::None] {
+        let _ = fs::remove_file(&path);
+        drop(RedbStore::open(&path, options()).unwrap());
+        let (backup, aside) = (folder.path().join("backup"), folder.path().join("aside"));
+        fs::copy(&path, &backup).unwrap();
+        let store = Arc::new(RedbStore::open(&path, options().durability(durability)).unwrap());
+        let session = Session::new(Arc::clone(&store) as _, "one", Sources::fixed(2));
+        let append = async |text: &str| {
+            let draft = session.draft(Kind::User, Body::new("text", text));
+            session.append(draft, Expect::Any).await
+        };
+        let first = append("first").await.unwrap().ids[0];
+        fs::rename(&path, &aside).unwrap();
+        for replaced in [false, true] {
+            if replaced {
+                fs::rename(&backup, &path).unwrap();
+            }
+            for text in ["second", "third"] {
+                let refused = append(text).await.unwrap_err();
+                assert_eq!(refused.kind(), ErrorKind::Storage);
+                assert!(refused.to_string().contains("was replaced or removed"), "{refused}");
+                let read = store.entries(&[first]).await.unwrap();
+                assert!(read[0].is_some(), "what was acknowledged cannot be read");
+                assert_eq!(session.head().await.unwrap(), Some(first));
+            }
+            assert_eq!(path.exists(), replaced, "a store was made in its place");
+        }
+        // Put back, it goes on.
+        fs::rename(&aside, &path).unwrap();
+        let fourth = append("fourth").await.unwrap().ids[0];
+        drop((session, store));
+        let store = RedbStore::open(&path, options()).unwrap();
+        assert!(store.entries(&[first, fourth]).await.unwrap().iter().all(Option::is_some));
+        assert_eq!(store.verify().await.unwrap().problems, []);
+    }
 }

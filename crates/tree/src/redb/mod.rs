@@ -164,11 +164,11 @@ impl RedbStore {
         if options.sharing.is_shared() {
             options.durability = Durability::TwoPhase;
         }
-        let (open, Resumed { counters, merging, log }) = Open::new(&place, &options)?;
+        let (open, Resumed { counters, merging, log, named }) = Open::new(&place, &options)?;
         let secret = open.identity.secret;
         let state = RwLock::new(State::Open(Arc::new(open)));
         let queue = Queue::new(GATHER, options.overlap_from);
-        let shared = Arc::new(Shared { place, options, queue, state });
+        let shared = Arc::new(Shared { place, options, queue, state, named });
         let writer = Writer {
             shared: Arc::clone(&shared),
             flight: Arc::new(Flight::new()),

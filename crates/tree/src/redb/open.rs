@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 
 use super::cache::Caches;
 use super::fault::{self, guarded};
+use super::file::Named;
 use super::index::{Index, Merging};
 use super::keyring::Keyring;
 use super::log::Log;
@@ -48,6 +49,7 @@ pub(super) struct Resumed {
     pub(super) counters: Counters,
     pub(super) merging: Merging,
     pub(super) log: Log,
+    pub(super) named: Option<Named>,
 }
 
 impl Open {
@@ -64,7 +66,12 @@ impl Open {
         Ok(Self::over(opened, switch, options)?.0)
     }
 
-    fn over(opened: file::Opened, switch: Switch, options: &Options) -> Result<(Self, Resumed)> {
+    fn over(
+        mut opened: file::Opened,
+        switch: Switch,
+        options: &Options,
+    ) -> Result<(Self, Resumed)> {
+        let named = opened.named.take();
         let read = guarded(|| {
             use redb::ReadableDatabase;
             let database = &opened.database;
@@ -102,7 +109,7 @@ impl Open {
             sharing: options.sharing,
             looked_through: Mutex::new(counters.journal_rows),
         };
-        Ok((open, Resumed { counters, merging, log }))
+        Ok((open, Resumed { counters, merging, log, named }))
     }
 
     pub(super) fn database(&self) -> Result<&redb::Database> {
@@ -281,9 +288,16 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) queue: Queue<Request>,
     pub(super) state: RwLock<State>,
+    /// The file it was opened in, where it is in one.
+    pub(super) named: Option<Named>,
 }
 
 impl Shared {
+    /// Refuses a file whose name is another one's by now.
+    pub(super) fn check_in_place(&self) -> Result<()> {
+        self.named.as_ref().map_or(Ok(()), Named::check)
+    }
+
     /// What can be written to.
     pub(super) fn open(&self) -> Result<Arc<Open>> {
         match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {

@@ -230,6 +230,13 @@ impl Writer {
             }
             return;
         }
+        if let Err(elsewhere) = self.shared.check_in_place() {
+            // What has the name now is for whoever opens it; this handle reads on in its own file.
+            self.dirty = false;
+            let _ = self.republish();
+            self.shared.only_reads(&elsewhere);
+            return;
+        }
         self.unread.clear();
         if let file::Place::File(path) = &self.shared.place {
             self.log.give_back(path);
@@ -259,7 +266,7 @@ impl Writer {
             probe.map(|()| (open, resumed))
         });
         match reopened {
-            Ok((open, Resumed { counters, merging, log })) => {
+            Ok((open, Resumed { counters, merging, log, .. })) => {
                 (self.counters, self.merging, self.log) = (counters, merging, log);
                 (self.dirty, self.unsynced) = (true, None);
                 self.sessions = Sessions::default();
@@ -287,5 +294,12 @@ impl Shared {
     fn set(&self, state: State) -> State {
         let mut place = self.state.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *place, state)
+    }
+
+    /// Keeps the handle for reading alone.
+    fn only_reads(&self, why: &Error) {
+        let mut place = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let reads = std::mem::replace(&mut *place, State::Closed).into_handle();
+        *place = State::Degraded { why: why.to_string(), reads };
     }
 }
