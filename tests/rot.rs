@@ -1,19 +1,19 @@
-//! Damage to the file of a closed store, and of one whose process was killed: flipped bits, trashed pages, a cut-off end. Every read errs or tells the
-//! truth, what is missing is reported by `verify`, and nothing panics out of the library. Reads only:
-//! redb 4.4.0 aborts the process when it commits over a damaged list of freed pages, because the
+//! Damage to the file of a closed store, and of one whose process was killed: flipped bits, trashed pages, a cut-off
+//! end, pages of an older file. Every read errs or tells the truth, what is missing is reported by `verify`, and
+//! nothing panics out of the library. Reads only: redb 4.4.0 aborts the process when it commits over a damaged list of freed pages, because the
 //! destructor of its own iterator panics while another panic unwinds.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 
 use tests::image::{Image, PAGE_BYTES};
-use tests::profile::{CUTS, FLIPS, TRASHED};
+use tests::profile::{CUTS, FLIPS, STALE, TRASHED};
 use tests::rng::Rng;
 use tests::sim_disk::{Faults, SimDisk};
 use tokio::runtime::Runtime;
 use treering_tree::{
-    Body, Context, Entry, Expect, Id, Kind, Options, RedbStore, Replay, Result, Session, Sources,
-    Store,
+    Body, Context, Entry, Error, Expect, Id, Kind, Options, RedbStore, Replay, Result, Session,
+    Sources, Store,
 };
 
 /// A log that is filled several times.
@@ -39,16 +39,17 @@ fn open(disk: &SimDisk) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(RedbStore::with_backend(disk.factory(), options)?))
 }
 
-fn sound(killed: bool) -> Sound {
-    let disk = SimDisk::new(Vec::new(), Faults::default());
+/// Adds so many entries to what is on the disk, closes the store or kills it, and looks at what is there then.
+fn grown(disk: &SimDisk, entries: usize, killed: bool) -> Sound {
     let mut rng = Rng::new(7);
     let (head, entries, context, last) = runtime().block_on(async {
-        let store = open(&disk).unwrap();
-        let session = Session::new(Arc::clone(&store), "one", Sources::fixed(2));
-        for nth in 0..150 {
+        let store = open(disk).unwrap();
+        let session = Session::new(Arc::clone(&store), "one", Sources::fixed(2 + entries as u64));
+        for _ in 0..entries {
             let size = *rng.pick(&[20, 300, 3_000]);
             let draft = session.draft(Kind::User, Body::new("text", rng.bytes(size)));
-            session.append(draft.alias(format!("a{nth}")), Expect::Any).await.unwrap();
+            let alias = draft.id_under(None).to_string();
+            session.append(draft.alias(alias), Expect::Any).await.unwrap();
         }
         let head = session.head().await.unwrap().unwrap();
         let path = session.replay().await.unwrap().collect().await.unwrap();
@@ -63,6 +64,10 @@ fn sound(killed: bool) -> Sound {
         (head, path.into_iter().map(|stored| stored.entry).collect(), context, last)
     });
     Sound { image: disk.live(), head, entries, context, last }
+}
+
+fn sound(killed: bool) -> Sound {
+    grown(&SimDisk::new(Vec::new(), Faults::default()), 150, killed)
 }
 
 /// What came of one piece of damage.
@@ -141,8 +146,12 @@ fn quiet_redb() {
 }
 
 fn survives(what: &str, times: u64, damage: impl Fn(&mut Image, &mut Rng)) {
+    survives_of(what, times, &[sound(false), sound(true)], damage);
+}
+
+fn survives_of(what: &str, times: u64, sounds: &[Sound], damage: impl Fn(&mut Image, &mut Rng)) {
     quiet_redb();
-    let (sounds, runtime) = ([sound(false), sound(true)], runtime());
+    let runtime = runtime();
     let mut outcomes = std::collections::BTreeMap::<Outcome, u64>::new();
     for (seed, sound) in (0..times).zip(sounds.iter().cycle()) {
         let mut image = sound.image.clone();
@@ -200,4 +209,36 @@ fn invariant_11_a_cut_off_end_is_harmless_or_noticed() {
     survives("cut-off end", CUTS, |image, rng| {
         image.resize(1 + rng.below(image.len()));
     });
+}
+
+/// Parts of an older file put back, or writes that never arrived though they were synced. All of it put back is
+/// that file: nothing in it tells, and who expects a later head is told where it is.
+#[test]
+fn invariant_11_pages_of_an_older_file_are_harmless_or_noticed() {
+    let disk = SimDisk::new(Vec::new(), Faults::default());
+    let older = grown(&disk, 100, false);
+    let closed = grown(&SimDisk::new(older.image.clone(), Faults::default()), 50, false);
+    let newer = [closed, grown(&disk, 50, true)];
+    survives_of("pages of an older file", STALE, &newer, |image, rng| {
+        let page = |image: &Image, at: usize| image.read(at..at + PAGE_BYTES);
+        let changed: Vec<usize> = (0..older.image.len().min(image.len()))
+            .step_by(PAGE_BYTES)
+            .filter(|at| page(&older.image, *at) != page(image, *at))
+            .collect();
+        for _ in 0..*rng.pick(&[1, 1, 2, changed.len() / 2]) {
+            let at = *rng.pick(&changed);
+            image.write(at, &page(&older.image, at));
+        }
+    });
+    assert_eq!(runtime().block_on(look(&older, older.image.clone())), Ok(Outcome::Unharmed));
+    let behind = runtime().block_on(async {
+        let store = open(&SimDisk::new(older.image.clone(), Faults::default())).unwrap();
+        let session = Session::new(store, "one", Sources::fixed(4));
+        let draft = session.draft(Kind::User, Body::new("text", "goes on"));
+        session.append(draft, Expect::Head(newer[0].head)).await.unwrap_err()
+    });
+    assert!(
+        matches!(behind, Error::HeadMoved { actual, .. } if actual == Some(older.head)),
+        "{behind}"
+    );
 }

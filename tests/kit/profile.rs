@@ -22,6 +22,8 @@ pub const FLIPS: u64 = 5_000;
 pub const TRASHED: u64 = 1_500;
 /// Cut-off ends.
 pub const CUTS: u64 = 400;
+/// Files with pages of an older one.
+pub const STALE: u64 = 1_000;
 
 /// One kind of crash campaign.
 #[derive(Clone, Copy, Debug)]
