@@ -175,33 +175,60 @@ fn a_limit_on_the_size_of_files_is_an_error_and_loses_nothing() {
     assert!(!cli.file("new.redb").exists());
 }
 
+/// Runs a script of the shell in a small file system of its own: `t` is the command line over a store in it.
+/// Answers its lines, or none where nothing may be mounted.
 #[cfg(target_os = "linux")]
-#[test]
-fn a_full_disk_is_an_error_and_loses_nothing() {
+fn on_a_small_disk(script: &str) -> Option<Vec<String>> {
     let cli = Cli::new();
     let script = format!(
         "mount -t tmpfs -o size=2m none \"$2\" || exit 99
         program=$1; store=$2/store.redb
-        t() {{ \"$program\" --json --store \"$store\" \"$@\"; }}
-        t append s --kind user --text before || exit 98
-        {NOISE} | t append s --kind user --text -; echo \"code $?\"
-        t verify && t log s && t append s --kind user --text after"
+        t() {{ \"$program\" --json --store \"$store\" \"$@\" 2>&1; }}
+        {script}"
     );
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"]);
     let Ok(output) = command.arg(binary()).arg(cli.file("")).output() else {
         println!("skipped: there is no unshare");
-        return;
+        return None;
     };
-    let (out, err) =
-        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     if matches!(output.status.code(), Some(1 | 99)) && out.is_empty() {
         println!("skipped: nothing may be mounted here: {err}");
-        return;
+        return None;
     }
     assert_eq!(output.status.code(), Some(0), "{out}{err}");
-    let lines: Vec<&str> = out.lines().collect();
-    assert_eq!(lines[1], "code 8", "{err}");
-    assert!(lines[2].ends_with("\"problems\":[]}"), "{out}");
-    assert!(lines[3].contains("before") && lines.len() == 5, "{out}");
+    Some(out.lines().map(str::to_owned).collect())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_and_loses_nothing() {
+    let script = format!(
+        "t append s --kind user --text before || exit 98
+        {NOISE} | t append s --kind user --text -; echo \"code $?\"
+        t verify && t log s && t append s --kind user --text after"
+    );
+    let Some(lines) = on_a_small_disk(&script) else { return };
+    assert_eq!(lines[2], "code 8", "{lines:?}");
+    assert!(lines[3].ends_with("\"problems\":[]}"), "{lines:?}");
+    assert!(lines[4].contains("before") && lines.len() == 6, "{lines:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_takes_no_writes_is_read() {
+    let script = "t append s --kind user --text before || exit 98
+        mount -o remount,ro \"$2\" || exit 97
+        t append s --kind user --text after; echo \"code $?\"
+        t verify && t log s
+        store=$2/other; t append s --kind user --text new; echo \"code $?\"";
+    let Some(lines) = on_a_small_disk(script) else { return };
+    assert!(lines[1].contains("degraded") && lines[1].contains("Read-only"), "{lines:?}");
+    assert!(!lines[1].contains("unknown"), "{lines:?}");
+    assert_eq!(lines[2], "code 8", "{lines:?}");
+    assert!(lines[3].ends_with("\"problems\":[]}"), "{lines:?}");
+    assert!(lines[4].contains("before"), "{lines:?}");
+    assert!(lines[5].contains("creating") && lines[5].contains("Read-only"), "{lines:?}");
+    assert_eq!((lines[6].as_str(), lines.len()), ("code 8", 7), "{lines:?}");
 }

@@ -143,8 +143,8 @@ pub enum Error {
         /// Version this code reads.
         supported: u32,
     },
-    /// The storage refused or failed. After a failed commit the outcome of the requests in that
-    /// group is unknown: reopen and retry with the same entries.
+    /// The storage refused or failed: [`Error::io_kind`] tells a full disk from one that takes no writes. After
+    /// a failed commit the outcome of the requests in that group is unknown: retry with the same entries.
     #[error("storage: {detail}")]
     Storage {
         /// What was being done.
@@ -171,6 +171,13 @@ impl Error {
             Self::Format { .. } => ErrorKind::Format,
             Self::Storage { .. } => ErrorKind::Storage,
         }
+    }
+
+    /// What the operating system said, where it was the storage: `StorageFull`, `QuotaExceeded`,
+    /// `FileTooLarge`, `ReadOnlyFilesystem` and so on.
+    pub fn io_kind(&self) -> Option<std::io::ErrorKind> {
+        let Self::Storage { source: Some(source), .. } = self else { return None };
+        source.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
     }
 
     /// An entry that is not in the store.

@@ -128,21 +128,24 @@ impl Committer<Box<Prepared>, Answer> for Writer {
 
     fn recover(&mut self, failure: Error) -> Box<dyn Fn() -> Answer> {
         tracing::error!(kind = ?failure.kind(), "commit failed");
-        if self.shared.open().is_ok() {
+        let was_tried = self.shared.open().is_ok();
+        if was_tried {
             self.reopen(&failure);
         }
-        Box::new(move || Answer::failed(unknown_outcome(&failure)))
+        Box::new(move || Answer::failed(told(&failure, was_tried)))
     }
 }
 
-fn unknown_outcome(error: &Error) -> Error {
-    match error {
-        Error::Corrupt { what, detail } => Error::Corrupt { what, detail: detail.clone() },
-        other => Error::Storage {
-            detail: format!("{other}; the outcome is unknown: retry with the same entry"),
-            source: None,
-        },
-    }
+/// A failure, for each of those who wait.
+fn told(error: &Error, was_tried: bool) -> Error {
+    let detail = match error {
+        Error::Corrupt { what, detail } => return Error::corrupt(what, detail.as_str()),
+        Error::Storage { detail, .. } => detail.clone(),
+        other => other.to_string(),
+    };
+    let retry = "; the outcome is unknown: retry with the same entry";
+    let detail = if was_tried { detail + retry } else { detail };
+    file::storage_of(detail, error.io_kind())
 }
 
 impl Writer {

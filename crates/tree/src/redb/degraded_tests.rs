@@ -196,7 +196,7 @@ fn a_store_is_read_through_a_shelter_and_the_file_stays_as_it_is() {
     let path = folder.path().join("store");
     drop(RedbStore::open(&path, options()).unwrap());
     let before = std::fs::read(&path).unwrap();
-    let open = Open::sheltered(&Place::File(path.clone()), &options()).unwrap();
+    let (open, _) = Open::sheltered(&Place::File(path.clone()), &options()).unwrap();
     assert_eq!(open.snapshot().unwrap().counters.entries, 0);
     drop(open);
     assert!(std::fs::read(&path).unwrap() == before, "the file was written to");

@@ -50,6 +50,9 @@ impl From<Fault> for Error {
         match fault {
             Fault::Ours(error) => error,
             Fault::Redb(redb::Error::Corrupted(detail)) => Self::corrupt(STORE_FILE, detail),
+            Fault::Redb(redb::Error::Io(cause)) => {
+                Self::Storage { detail: cause.to_string(), source: Some(Box::new(cause)) }
+            }
             Fault::Redb(cause) => {
                 Self::Storage { detail: cause.to_string(), source: Some(Box::new(cause)) }
             }

@@ -2,7 +2,7 @@
 //! own only when it is whole, so that no crash leaves half of one.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,6 +25,9 @@ use crate::error::{Error, Result};
 
 /// Bytes of pages kept while a store is created.
 const CREATING_BYTES: usize = 1 << 20;
+
+/// Bytes read of the note of who holds a store.
+const NOTE_BYTES: u64 = 4_096;
 
 /// Where the bytes of a store are.
 #[derive(Clone)]
@@ -66,7 +69,7 @@ pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<
             if !exists(path)? {
                 create(path, options)?;
             }
-            let file = open_existing(path)?;
+            let file = open_existing(path, true)?;
             let named = Named::new(path, &file)?;
             let backend = guarded(|| Ok(FileBackend::new(file)?))?;
             let store = open(Box::new(backend), options.write_ahead)
@@ -89,8 +92,7 @@ pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<
 pub(super) fn open_sheltered(place: &Place, options: &Options, switch: &Switch) -> Result<Opened> {
     let backend: Box<dyn StorageBackend> = match place {
         Place::File(path) => {
-            let doing = |cause| storage(&format!("opening {}", path.display()), cause);
-            let file = File::open(path).map_err(doing)?;
+            let file = open_existing(path, false)?;
             Box::new(guarded(|| Ok(FileBackend::new(file)?))?)
         }
         Place::Memory => return Err(Error::NotFound { what: "store", name: "in memory".into() }),
@@ -114,11 +116,17 @@ fn exists(path: &Path) -> Result<bool> {
     }
 }
 
-fn open_existing(path: &Path) -> Result<File> {
+fn open_existing(path: &Path, writes: bool) -> Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true);
+    options.read(true).write(writes);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        rustix::fs::OFlags::NOFOLLOW.bits().cast_signed(),
+    );
     let doing = |what: &str| format!("{what} {}", path.display());
     let file = options.open(path).map_err(|cause| storage(&doing("opening"), cause))?;
+    check_owner(path, &file)?;
     let mut start = Vec::new();
     let read = (&file).take(PAGE_BYTES as u64).read_to_end(&mut start);
     read.map_err(|cause| storage(&doing("reading"), cause))?;
@@ -127,6 +135,26 @@ fn open_existing(path: &Path) -> Result<File> {
     }
     let detail = format!("{} is no store, or its first bytes are damaged", path.display());
     Err(Error::corrupt(STORE_FILE, detail))
+}
+
+/// Refuses what another user has made, who could read along and write what is not checked.
+fn check_owner(path: &Path, file: &File) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let owner = file.metadata().map_err(|cause| looking_at(path, cause))?.uid();
+        let own = rustix::process::geteuid().as_raw();
+        if owner != own {
+            let why = format!(
+                "{} belongs to user {owner}, this is user {own}: `chown` it, or be that user",
+                path.display()
+            );
+            return Err(Error::invalid("store path", why));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, file);
+    Ok(())
 }
 
 /// A file and the name it was opened by, which may come to be another one's.
@@ -165,6 +193,7 @@ impl Named {
 }
 
 #[cfg(unix)]
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
 fn identity(meta: &fs::Metadata) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     Some((meta.dev(), meta.ino()))
@@ -279,21 +308,41 @@ pub(super) fn remove_pid(path: &Path) {
     put_pids(path, &pids);
 }
 
+/// The note is made anew each time: what else may have its name, a link to another file, is not written to.
 fn put_pids(path: &Path, pids: &[u32]) {
-    let lines: Vec<String> = pids.iter().map(u32::to_string).collect();
     let note = pid_path(path);
-    let _ = if pids.is_empty() { fs::remove_file(note) } else { fs::write(note, lines.join("\n")) };
+    let _ = fs::remove_file(&note);
+    if pids.is_empty() {
+        return;
+    }
+    let lines: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let _ = options.open(note).and_then(|mut file| file.write_all(lines.join("\n").as_bytes()));
 }
 
 /// Those of the processes noted that are not known to be gone.
 fn noted_pids(path: &Path) -> Vec<u32> {
     let is_gone =
         |pid: u32| Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{pid}")).exists();
-    let lines = fs::read_to_string(pid_path(path)).unwrap_or_default();
+    let note = pid_path(path);
+    let mut lines = String::new();
+    if fs::symlink_metadata(&note).is_ok_and(|meta| meta.is_file()) {
+        let read = |file: File| file.take(NOTE_BYTES).read_to_string(&mut lines);
+        let _ = File::open(&note).and_then(read);
+    }
     lines.lines().filter_map(|line| line.trim().parse().ok()).filter(|pid| !is_gone(*pid)).collect()
 }
 
 /// An I/O error with what was being done.
 pub(super) fn storage(doing: &str, cause: io::Error) -> Error {
     Error::Storage { detail: format!("{doing}: {cause}"), source: Some(Box::new(cause)) }
+}
+
+/// The same, of an error that was told before.
+pub(super) fn storage_of(detail: String, cause: Option<io::ErrorKind>) -> Error {
+    let source = cause.map(|kind| io::Error::new(kind, detail.clone()).into());
+    Error::Storage { detail, source }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::file::{self, Place};
-use super::publish::{self, Taken};
+use super::publish::{self, Taken, rename_to_free};
 use super::switch::Switch;
 use super::{Durability, Options, RedbStore, Sharing};
 use crate::entry::{Body, Kind};
@@ -92,6 +92,42 @@ fn a_store_is_for_its_owner_alone_and_is_never_made_through_a_link() {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     std::os::unix::fs::symlink(&path, &link).unwrap();
     assert_eq!(RedbStore::open(&link, options()).unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_of_another_user_is_refused_and_the_note_goes_through_no_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, victim) = (folder.path().join("store"), folder.path().join("victim"));
+    let note = folder.path().join(".store.pid");
+    fs::write(&victim, "theirs").unwrap();
+    std::os::unix::fs::symlink(&victim, &note).unwrap();
+    let store = RedbStore::open(&path, options()).unwrap();
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "theirs");
+    assert!(fs::symlink_metadata(&note).unwrap().is_file());
+    drop(store);
+    assert!(fs::symlink_metadata(&note).is_err(), "the note is still there");
+    if std::os::unix::fs::chown(&path, Some(12_345), None).is_err() {
+        println!("skipped: this user may give no files away");
+        return;
+    }
+    let refused = RedbStore::open(&path, options()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+    assert!(refused.to_string().contains("belongs to user 12345"), "{refused}");
+}
+
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+#[test]
+fn without_links_a_name_that_is_taken_is_left_alone_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, other, name] = ["one", "other", "name"].map(|name| folder.path().join(name));
+    fs::write(&one, "one").unwrap();
+    fs::write(&other, "other").unwrap();
+    rename_to_free(&one, &name).unwrap();
+    let refused = rename_to_free(&other, &name).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::AlreadyExists);
+    assert_eq!(fs::read_to_string(&name).unwrap(), "one");
+    assert!(other.exists() && !one.exists());
 }
 
 /// Beyond any process that there is.

@@ -131,11 +131,12 @@ pub struct RedbStore {
 }
 
 impl RedbStore {
-    /// Opens the store in a file, which is created where there is none.
+    /// Opens the store in a file, which is created where there is none. On a file system that takes no writes it
+    /// can be read, and changes are refused as `Storage`.
     ///
     /// # Errors
     /// `Locked` when another handle has it open, `Format` for a file of another version, `Corrupt`
-    /// for a damaged one, `Invalid` for a path that is no regular file, `Storage`.
+    /// for a damaged one, `Invalid` for a path that is no regular file or another user's, `Storage`.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let sharing = options.sharing;
         let store = Self::start(file::Place::File(path.as_ref().to_owned()), options)?;
@@ -164,9 +165,9 @@ impl RedbStore {
         if options.sharing.is_shared() {
             options.durability = Durability::TwoPhase;
         }
-        let (open, Resumed { counters, merging, log, named }) = Open::new(&place, &options)?;
-        let secret = open.identity.secret;
-        let state = RwLock::new(State::Open(Arc::new(open)));
+        let (state, secret, resumed) = State::first(&place, &options)?;
+        let Resumed { counters, merging, log, named } = resumed;
+        let state = RwLock::new(state);
         let queue = Queue::new(GATHER, options.overlap_from);
         let shared = Arc::new(Shared { place, options, queue, state, named });
         let writer = Writer {

@@ -22,7 +22,7 @@ use super::switch::Switch;
 use super::tables::{self, ReadTables, WriteTables};
 use super::writer::Request;
 use super::{file, gone};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// An opened database and what belongs to it.
 pub(super) struct Open {
@@ -60,10 +60,10 @@ impl Open {
     }
 
     /// The same for reading only, on a disk that refuses writes.
-    pub(super) fn sheltered(place: &file::Place, options: &Options) -> Result<Self> {
+    pub(super) fn sheltered(place: &file::Place, options: &Options) -> Result<(Self, Resumed)> {
         let switch = Switch::default();
         let opened = file::open_sheltered(place, options, &switch)?;
-        Ok(Self::over(opened, switch, options)?.0)
+        Self::over(opened, switch, options)
     }
 
     fn over(
@@ -257,9 +257,11 @@ fn closed(database: redb::Database) {
 
 pub(super) enum State {
     Open(Arc<Open>),
-    /// A commit failed and the store cannot be written to until another one goes through.
+    /// The store cannot be written to until a commit goes through.
     Degraded {
         why: String,
+        /// What the operating system said.
+        cause: Option<io::ErrorKind>,
         /// What can be read meanwhile: the bytes as they are, never written to. It may show a change
         /// whose outcome is unknown.
         reads: Option<Arc<Open>>,
@@ -268,8 +270,31 @@ pub(super) enum State {
 }
 
 impl State {
-    pub(super) fn degraded(why: &Error) -> Self {
-        Self::Degraded { why: why.to_string(), reads: None }
+    /// The state that a handle begins in, and the store's secret.
+    pub(super) fn first(
+        place: &file::Place,
+        options: &Options,
+    ) -> Result<(Self, [u8; 32], Resumed)> {
+        match Open::new(place, options) {
+            Err(refused) if refused.io_kind() == Some(io::ErrorKind::ReadOnlyFilesystem) => {
+                let (open, resumed) = match Open::sheltered(place, options) {
+                    // There is nothing to read.
+                    Err(other) if other.kind() == ErrorKind::Storage => return Err(refused),
+                    read => read?,
+                };
+                let secret = open.identity.secret;
+                Ok((Self::degraded(&refused, Some(Arc::new(open))), secret, resumed))
+            }
+            opened => {
+                let (open, resumed) = opened?;
+                let secret = open.identity.secret;
+                Ok((Self::Open(Arc::new(open)), secret, resumed))
+            }
+        }
+    }
+
+    pub(super) fn degraded(why: &Error, reads: Option<Arc<Open>>) -> Self {
+        Self::Degraded { why: why.to_string(), cause: why.io_kind(), reads }
     }
 
     /// The handle it holds.
@@ -302,9 +327,9 @@ impl Shared {
     pub(super) fn open(&self) -> Result<Arc<Open>> {
         match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
             State::Open(open) => Ok(Arc::clone(open)),
-            State::Degraded { why, .. } => {
-                let detail = format!("the store is degraded: {why}");
-                Err(Error::Storage { detail, source: None })
+            State::Degraded { why, cause, .. } => {
+                let detail = format!("the store is degraded, nothing was written: {why}");
+                Err(file::storage_of(detail, *cause))
             }
             State::Closed => Err(gone()),
         }

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 pub(super) trait Files: fmt::Debug + Send + Sync {
     /// Makes the bytes of a file durable.
     fn sync(&self, path: &Path) -> io::Result<()>;
-    /// Gives a file a second name; fails where that is taken.
+    /// Gives a file a second name, or another one instead; fails where that is taken.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Gives a file another name, which what has it loses.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -35,7 +35,10 @@ impl Files for SystemFiles {
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::hard_link(from, to)
+        fs::hard_link(from, to).or_else(|cause| match cause.kind() {
+            io::ErrorKind::AlreadyExists => Err(cause),
+            _ => rename_to_free(from, to),
+        })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -49,6 +52,20 @@ impl Files for SystemFiles {
     fn sync_folder_of(&self, path: &Path) -> io::Result<()> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         if cfg!(unix) { self.sync(parent.unwrap_or(Path::new("."))) } else { Ok(()) }
+    }
+}
+
+/// Gives a file another name where nothing has it yet: what there is where there are no links.
+pub(super) fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+    {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -83,7 +100,8 @@ pub(super) fn publish<T>(
         let named = if taken == Taken::Replaced {
             rename()
         } else {
-            // A link fails where the name is taken: of two creators one wins.
+            // It fails where the name is taken: of two creators one wins. A file system that has no way to find
+            // out gets a mere renaming, where the later one does.
             match files.link(&temporary, path) {
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
                     if taken == Taken::Refused {

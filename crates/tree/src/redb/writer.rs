@@ -226,7 +226,7 @@ impl Writer {
             self.dirty = false;
             if let Err(error) = self.republish() {
                 tracing::error!(kind = ?error.kind(), "what the log holds cannot be read");
-                self.shared.set(State::degraded(&error));
+                self.shared.set(State::degraded(&error, None));
             }
             return;
         }
@@ -241,7 +241,7 @@ impl Writer {
         if let file::Place::File(path) = &self.shared.place {
             self.log.give_back(path);
         }
-        let mut open = self.shared.set(State::degraded(cause)).into_handle();
+        let mut open = self.shared.set(State::degraded(cause, None)).into_handle();
         for _ in 0..LET_GO_TRIES {
             match open.take().map(Arc::try_unwrap) {
                 Some(Err(held)) => open = Some(held),
@@ -274,9 +274,9 @@ impl Writer {
             }
             Err(error) => {
                 let reads = Open::sheltered(&self.shared.place, &self.shared.options);
-                let (kind, reads) = (error.kind(), reads.ok().map(Arc::new));
+                let (kind, reads) = (error.kind(), reads.ok().map(|(open, _)| Arc::new(open)));
                 tracing::error!(?kind, reads = reads.is_some(), "the store takes no writes");
-                self.shared.set(State::Degraded { why: error.to_string(), reads });
+                self.shared.set(State::degraded(&error, reads));
             }
         }
     }
@@ -300,6 +300,6 @@ impl Shared {
     fn only_reads(&self, why: &Error) {
         let mut place = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let reads = std::mem::replace(&mut *place, State::Closed).into_handle();
-        *place = State::Degraded { why: why.to_string(), reads };
+        *place = State::degraded(why, reads);
     }
 }
