@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 
 /// Bytes of one body, uncompressed.
 pub const BODY_BYTES: u64 = 64 << 20;
-/// Bytes of a session, branch or slot name, an alias, a tool call id or a body format's name.
+/// Bytes of a session, branch or slot name, a label, an alias, a tool call id or a body format's name.
 pub const NAME_BYTES: u64 = 256;
 /// Tool calls one entry may make, or answer.
 pub const CALLS_PER_ENTRY: u64 = 256;

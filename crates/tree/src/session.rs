@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::entry::{Body, Draft, Kind};
 use crate::error::{Error, Result};
 use crate::id::Id;
+use crate::limits;
 use crate::message::Label;
 use crate::place::Measure;
 use crate::sources::Sources;
@@ -107,7 +108,7 @@ impl Session {
     /// # Errors
     /// `Conflict` where the branch exists, `NotFound` for an unknown entry.
     pub async fn fork_branch(&self, branch: &str, at: Id) -> Result<Committed> {
-        let taken = self.store.branches(&self.name, None, crate::limits::PAGE).await?;
+        let taken = self.store.branches(&self.name, None, limits::PAGE).await?;
         if taken.iter().any(|known| known.name == branch) {
             return Err(Error::Exists { what: "branch", name: branch.to_owned() });
         }
@@ -149,8 +150,12 @@ impl Session {
     /// the active head.
     ///
     /// # Errors
-    /// `NotFound` for an unknown entry.
+    /// `NotFound` for an unknown entry; `Invalid` for a name that is over
+    /// [`NAME_BYTES`](limits::NAME_BYTES) or holds control characters.
     pub async fn label(&self, entry: Id, name: &str) -> Result<Committed> {
+        if !name.is_empty() {
+            limits::check_name("label", name)?;
+        }
         if self.store.entries(&[entry]).await?.pop().flatten().is_none() {
             return Err(Error::no_entry(&entry));
         }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use treering_tree::{
-    Body, Change, Draft, Error, Expect, Kind, Mask, MemoWrite, Move, Options, Reason, RedbStore,
-    Session, Sources, Store, To, limits,
+    Body, Change, Draft, Error, ErrorKind, Expect, Kind, Mask, MemoWrite, Move, Options, Reason,
+    RedbStore, Session, Sources, Store, To, limits,
 };
 
 const TABLE: [(&str, u64); 13] = [
@@ -102,6 +102,19 @@ async fn names_and_calls() {
         append(vec![one.draft(Kind::Assistant, Body::new("text", "x")).calls(names(n))])
     })
     .await;
+}
+
+#[tokio::test]
+async fn labels() {
+    let (store, one) = store();
+    let id = store.commit(append(vec![note(&one)])).await.unwrap().ids[0];
+    let before = store.stats().await.unwrap();
+    let refused = one.label(id, &name(limits::NAME_BYTES + 1)).await.unwrap_err();
+    assert!(matches!(refused, Error::TooLarge { limit: limits::NAME_BYTES, found: 257, .. }));
+    assert_eq!(one.label(id, "a\u{1b}b").await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(store.stats().await.unwrap(), before);
+    one.label(id, &name(limits::NAME_BYTES)).await.unwrap();
+    one.label(id, "").await.unwrap();
 }
 
 #[tokio::test]
