@@ -81,10 +81,11 @@ fn what_is_erased_physically_is_in_no_byte_of_the_folder() {
 }
 
 #[test]
-fn summaries_that_may_tell_of_it_are_listed_until_they_are_erased_too() {
+fn summaries_and_labels_that_may_tell_of_it_are_listed_until_they_are_erased_too() {
     let (cli, secret) = told();
     let compacted = cli.object(&["compact", "work", "--force", "--keep-turns", "1"]);
     let summary = text(&compacted, "compaction_entry_id").to_owned();
+    let label = text(&cli.object(&["label", "work", &secret[0], PLAIN]), "id").to_owned();
     let plain = |args: &[String]| {
         let ran = cli.run(&args.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(ran.code, Some(0), "{}", ran.err);
@@ -92,13 +93,16 @@ fn summaries_that_may_tell_of_it_are_listed_until_they_are_erased_too() {
     };
     let printed = plain(&erase(&secret, &[]));
     assert!(printed.contains(&format!("summary {} may still tell", &summary[..12])), "{printed}");
-    assert!(printed.contains("with --summaries erases the summaries too"), "{printed}");
+    assert!(printed.contains(&format!("label {} names it", &label[..12])), "{printed}");
+    assert!(printed.contains("with --summaries erases the summaries and labels too"), "{printed}");
     assert!(printed.contains("`treering compact-store`"), "{printed}");
     let listed = object(&cli, &erase(&secret, &[]));
     assert_eq!(listed["dependants"]["summaries"], json!([summary]));
+    assert_eq!(listed["dependants"]["labels"], json!([label]));
     let erased = object(&cli, &erase(&secret, &["--summaries", "--physical"]));
-    assert_eq!(erased["erased"], json!([summary]));
+    assert_eq!(erased["erased"], json!([summary, label]));
     assert_eq!(erased["dependants"]["summaries"], json!([]));
+    assert_eq!(erased["dependants"]["labels"], json!([]));
     assert_eq!(hits(&cli), 0);
     let context = cli.run(&["--json", "context", "work"]);
     assert!(!context.text().contains("swordfish"), "{}", context.text());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use treering_tree::{
-    Branch, Change, Committed, Cut, Erased, Erasure, Id, JournalRow, Measure, Memo, Nonce, Number,
-    Place, Prefix, Report, Result, Seek, SessionInfo, Stats, Store, Stored, Tail,
+    Body, Branch, Change, Committed, Cut, Erased, Erasure, Id, JournalRow, Measure, Memo, Nonce,
+    Number, Place, Prefix, Report, Result, Seek, SessionInfo, Stats, Store, Stored, Tail,
 };
 
 /// The handles, in turn.
@@ -34,6 +34,10 @@ macro_rules! in_turn {
             $(async fn $name(&self, $($arg: $type),*) -> Result<$answer> {
                 self.next().$name($($arg),*).await
             })*
+
+            fn redacts(&self, body: &Body) -> Option<Body> {
+                self.next().redacts(body)
+            }
 
             fn nonce_for(&self, identity: &[&[u8]]) -> Nonce {
                 self.next().nonce_for(identity)

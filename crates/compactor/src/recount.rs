@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use treering_provider::TokenCounter;
 use treering_tree::{
-    Branch, Change, Committed, Counter, Cut, Erased, Erasure, Id, JournalRow, Measure, Memo, Nonce,
-    Number, Place, Prefix, Report, Result, Seek, Session, SessionInfo, Stats, Store, Stored, Tail,
+    Body, Branch, Change, Committed, Counter, Cut, Erased, Erasure, Id, JournalRow, Measure, Memo,
+    Nonce, Number, Place, Prefix, Report, Result, Seek, Session, SessionInfo, Stats, Store, Stored,
+    Tail,
 };
 
 use crate::count::size;
@@ -302,6 +303,10 @@ impl Store for Recounted {
 
     async fn stats(&self) -> Result<Stats> {
         self.inner.stats().await
+    }
+
+    fn redacts(&self, body: &Body) -> Option<Body> {
+        self.inner.redacts(body)
     }
 
     fn nonce_for(&self, identity: &[&[u8]]) -> Nonce {

@@ -158,6 +158,7 @@ async fn prune_one(
         });
         let found = erased.await?.dependants;
         pruned.dependants.summaries.extend(found.summaries);
+        pruned.dependants.labels.extend(found.labels);
         pruned.dependants.branches.extend(found.branches);
     }
     Ok(pruned)

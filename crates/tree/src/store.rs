@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::entry::{Draft, Entry, Nonce};
+use crate::entry::{Body, Draft, Entry, Nonce};
 use crate::error::Result;
 use crate::id::{Id, Prefix};
 use crate::place::{Cut, Measure, Number, Place};
@@ -129,6 +129,12 @@ pub trait Store: Debug + Send + Sync {
     /// The nonce of an imported record: the same for the same identity in this store, and not
     /// guessable outside it.
     fn nonce_for(&self, identity: &[&[u8]]) -> Nonce;
+
+    /// The body that is written in the place of this one where the store redacts it; `None` where it is written
+    /// as it is. Who names new entries in later changes asks first, and so knows their ids.
+    fn redacts(&self, _body: &Body) -> Option<Body> {
+        None
+    }
 }
 
 /// An entry and its place.
@@ -216,6 +222,8 @@ pub struct Erased {
 pub struct Dependants {
     /// Compactions that cover one of the entries, and branch summaries of a path that holds one.
     pub summaries: Vec<Id>,
+    /// Records about one of the entries that have a body, such as labels.
+    pub labels: Vec<Id>,
     /// Session and branch of every path that holds one.
     pub branches: Vec<(String, String)>,
 }

@@ -111,6 +111,25 @@ async fn a_rewrite_leaves_nothing_of_what_was_erased() {
 }
 
 #[tokio::test]
+async fn labels_of_what_is_erased_are_listed_while_they_have_a_body() {
+    let store: Arc<dyn Store> = Arc::new(RedbStore::in_memory(options()).unwrap());
+    let session = Session::new(Arc::clone(&store), "one", Sources::fixed(7));
+    let [erased, kept] = [SECRET, "harmless"].map(|text| Body::new("text", text));
+    let (erased, kept) = (append(&session, erased).await, append(&session, kept).await);
+    let label = session.label(erased, "named after it").await.unwrap().ids[0];
+    session.label(kept, "harmless").await.unwrap();
+    let erase = async |entry: Id| {
+        let (by, reason) = ("test".to_owned(), "asked for".to_owned());
+        let erasure =
+            Erasure { session: "one".to_owned(), entries: vec![entry], by, reason, at_ms: 1 };
+        store.erase(erasure).await.unwrap().dependants.labels
+    };
+    assert_eq!(erase(erased).await, [label]);
+    assert_eq!(erase(label).await, []);
+    assert_eq!(erase(erased).await, [], "its label is gone too");
+}
+
+#[tokio::test]
 async fn recovery_brings_nothing_back_that_was_erased() {
     let folder = tempfile::tempdir().unwrap();
     let (path, into) = (folder.path().join("store.redb"), folder.path().join("new.redb"));

@@ -123,7 +123,7 @@ async fn a_long_path_stays_to_its_root_and_what_is_behind_the_forks_goes() {
     let done = prune(&*shop.store, &rule(10, false), 30 * DAY_MS).await.unwrap();
     assert_eq!((done.len(), done[0].erased, done[0].shared), (1, 2, LONG as u64 - 2));
     let branches = vec![("old".to_owned(), "main".to_owned())];
-    assert_eq!(done[0].dependants, Dependants { summaries: vec![], branches });
+    assert_eq!(done[0].dependants, Dependants { branches, ..Dependants::default() });
     assert!(shop.has_body(ids[LONG - 3]).await && !shop.has_body(ids[LONG - 2]).await);
 }
 

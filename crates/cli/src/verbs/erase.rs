@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use treering_tree::{Erased, Erasure, Id, RedbStore, RewriteReport, Store, limits};
+use treering_tree::{Dependants, Erased, Erasure, Id, RedbStore, RewriteReport, Store, limits};
 
 use crate::app::App;
 use crate::failure::{Failure, Result};
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// In an encrypted store: forget the session's key, which erases all that it holds at once
     #[arg(long, conflicts_with = "entries")]
     forget_key: bool,
-    /// Also erase the summaries that may tell of them; the next compaction summarizes anew
+    /// Also erase the summaries and labels that may tell of them; the next compaction summarizes anew
     #[arg(long, conflicts_with = "forget_key")]
     summaries: bool,
     /// Then rewrite the store's file, so that no byte of them stays in it
@@ -87,10 +87,12 @@ async fn erasure(app: &App, store: &Arc<RedbStore>, args: &Args) -> Result<Erasu
 /// Erases the entries, and then the summaries that may tell of them; lists those that still may.
 async fn erase(store: &dyn Store, erasure: Erasure, summaries: bool) -> Result<Erased> {
     let mut all = store.erase(erasure.clone()).await?;
-    let mut telling = with_bodies(store, &all.dependants.summaries).await?;
+    let Dependants { summaries: telling, labels, .. } = &mut all.dependants;
+    *telling = with_bodies(store, telling).await?;
     if summaries {
         let most = usize::try_from(limits::ENTRIES_PER_CHANGE).unwrap_or(usize::MAX);
-        for entries in std::mem::take(&mut telling).chunks(most) {
+        let both = [std::mem::take(telling), std::mem::take(labels)].concat();
+        for entries in both.chunks(most) {
             let more = Erasure { entries: entries.to_vec(), ..erasure.clone() };
             let more = store.erase(more).await?;
             all.erased.extend(more.erased);
@@ -98,7 +100,6 @@ async fn erase(store: &dyn Store, erasure: Erasure, summaries: bool) -> Result<E
             all.journal = more.journal.or(all.journal);
         }
     }
-    all.dependants.summaries = telling;
     Ok(all)
 }
 
@@ -154,13 +155,17 @@ fn print(out: &mut Out, erased: &Erased) -> Result<()> {
         let id = out.paint(&id.short(), style::SUMMARY);
         out.line(format!("summary {id} may still tell of it"))?;
     }
+    for id in &erased.dependants.labels {
+        let id = out.paint(&id.short(), style::LABEL);
+        out.line(format!("label {id} names it"))?;
+    }
     for (session, branch) in &erased.dependants.branches {
         let session = out.paint(&out.foreign(session), style::BOLD);
         let branch = out.paint(&out.foreign(branch), style::BRANCH);
         out.line(format!("on {session} {branch}"))?;
     }
-    if !erased.dependants.summaries.is_empty() {
-        out.line("the same command with --summaries erases the summaries too")?;
+    if !erased.dependants.summaries.is_empty() || !erased.dependants.labels.is_empty() {
+        out.line("the same command with --summaries erases the summaries and labels too")?;
     }
     Ok(())
 }

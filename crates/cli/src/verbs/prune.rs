@@ -84,6 +84,10 @@ fn print(out: &mut Out, object: &Object) -> Result<()> {
             let id = out.paint(&id.short(), style::SUMMARY);
             out.line(format!("summary {id} may still tell of it"))?;
         }
+        for id in &pruned.dependants.labels {
+            let id = out.paint(&id.short(), style::LABEL);
+            out.line(format!("label {id} names it"))?;
+        }
     }
     if object.sessions.is_empty() {
         return Ok(out.line(format!("nothing to erase before {}", object.before))?);

@@ -2,7 +2,7 @@
 //! each. What may still tell of them is listed, never touched.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::Applier;
 use super::fault::Fault;
@@ -141,10 +141,11 @@ impl Applier<'_, '_> {
     }
 }
 
-/// What may still tell of these entries. One pass over the places from the first of them on, and a byte
-/// of memory for each.
+/// What may still tell of these entries. One pass over the places from the first of them on, and over the
+/// envelopes of the records among them, and a byte of memory for each.
 pub(super) fn dependants(snapshot: &Snapshot, ids: &[Id]) -> Result<Dependants, Fault> {
     let mut found = Dependants::default();
+    let sorted: BTreeSet<Id> = ids.iter().copied().collect();
     let mut holds = Holds { first: Number::MAX, flags: Vec::new() };
     let mut numbers = Vec::with_capacity(ids.len());
     for id in ids {
@@ -160,6 +161,9 @@ pub(super) fn dependants(snapshot: &Snapshot, ids: &[Id]) -> Result<Dependants, 
         let may = place.cut.is_some() || place.kind == Kind::BranchSummary;
         if may && may_tell(snapshot, &place, &holds)? {
             found.summaries.push(place.id);
+        }
+        if place.kind == Kind::Record && is_about(snapshot, &place, &sorted)? {
+            found.labels.push(place.id);
         }
         Ok(true)
     })?;
@@ -184,6 +188,17 @@ fn may_tell(snapshot: &Snapshot, place: &Place, holds: &Holds) -> Result<bool, F
     }
     let of = snapshot.envelope(place.number)?.target.map(|id| snapshot.find(&id)).transpose()?;
     Ok(of.flatten().is_some_and(|of| holds.get(of.number)))
+}
+
+/// Whether a record says something about one of the entries. A tombstone does, and is to stay.
+fn is_about(snapshot: &Snapshot, place: &Place, ids: &BTreeSet<Id>) -> Result<bool, Fault> {
+    let target = snapshot.envelope(place.number)?.target;
+    if !target.is_some_and(|target| ids.contains(&target)) {
+        return Ok(false);
+    }
+    let stored = snapshot.entry(&place.id)?;
+    let format = stored.as_ref().and_then(|it| it.entry.body()).map(|body| body.format.as_str());
+    Ok(format.is_some_and(|format| format != TOMBSTONE_FORMAT))
 }
 
 /// For each entry from `first` on, whether its path holds one of those asked for.

@@ -101,7 +101,7 @@ use self::snapshot::Snapshot;
 use self::writer::{Request, Writer};
 use crate::context::Context;
 use crate::encode;
-use crate::entry::Nonce;
+use crate::entry::{Body, Nonce};
 use crate::error::{Error, Result};
 use crate::id::{Id, Prefix};
 use crate::limits;
@@ -385,6 +385,10 @@ impl Store for RedbStore {
             _ => 0,
         };
         Ok(Stats { file_bytes, ..stats })
+    }
+
+    fn redacts(&self, body: &Body) -> Option<Body> {
+        self.shared.options.redact.as_ref()?.redact(body)
     }
 
     fn nonce_for(&self, identity: &[&[u8]]) -> Nonce {
