@@ -9,8 +9,8 @@ use crate::entry::{Body, Draft, Parent};
 use crate::id::Id;
 use crate::store::{Change, Expect, To};
 
-/// What becomes of a body before it is written. Must be a function of the body alone: a retry of the
-/// same entry has to come to the same bytes.
+/// What becomes of a body before it is written. Must be a function of the body alone, and leave alone what it
+/// wrote itself: a retry of the same entry has to come to the same bytes.
 pub trait Redact: Debug + Send + Sync {
     /// The body to write instead; `None` where this one may be written.
     fn redact(&self, body: &Body) -> Option<Body>;
@@ -90,28 +90,58 @@ mod rules {
     use crate::store::Store;
 
     /// Stands before a rule's pattern: a word begins, also behind a character that JSON escapes.
-    const BEGIN: &str = r"(?-u)(?:\b|\\[nrtbf])";
+    const BEGIN: &str = r"(?-u)(?:\b|\\[nrtbf]|\\u[0-9A-Fa-f]{4})";
+    /// Stands before the value of something called a secret: the end of its name, and what is between the two.
+    const ASSIGNED: &str = concat!(
+        r"(?i-u)(?:passw(?:or)?d|secret|token|api[_-]?key|access[_-]?key|account[_-]?key)",
+        r#"(?:\\*["'])?[ \t]*(?:=>|[:=])[ \t]*(?:\\*["'])?"#
+    );
 
     /// The one table of default rules: name, and what a secret of that kind looks like. No pattern reaches
     /// over a quote, so that JSON stays JSON.
-    const DEFAULT: [(&str, &str); 15] = [
+    const DEFAULT: [(&str, &str); 19] = [
         ("anthropic-key", r"sk-ant-[A-Za-z0-9_-]{20,}"),
-        ("openai-key", r"sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}|sk-[A-Za-z0-9]{32,}"),
+        ("openai-key", r"sk-(?:proj|svcacct|admin|or-v1)-[A-Za-z0-9_-]{20,}|sk-[A-Za-z0-9]{32,}"),
+        ("model-key", r"(?:gsk_|xai-|pplx-|r8_|tvly-)[A-Za-z0-9-]{24,}"),
         ("aws-access-key", r"(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-        ("google-key", r"AIza[0-9A-Za-z_-]{35}"),
+        ("google-key", r"AIza[0-9A-Za-z_-]{35}|ya29\.[0-9A-Za-z_-]{20,}|GOCSPX-[0-9A-Za-z_-]{20,}"),
         ("github-token", r"gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255}"),
         ("gitlab-token", r"glpat-[A-Za-z0-9_-]{20,}"),
-        ("slack-token", r"xox[abeoprs]-[A-Za-z0-9-]{10,}"),
-        ("stripe-key", r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}"),
+        ("slack-token", r"xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-[0-9]-[A-Za-z0-9-]{10,}"),
+        ("stripe-key", r"(?:[rs]k_(?:live|test)|whsec)_[A-Za-z0-9]{16,}"),
         ("npm-token", r"npm_[A-Za-z0-9]{36}\b"),
         ("pypi-token", r"pypi-[A-Za-z0-9_-]{32,}"),
         ("hugging-face-token", r"hf_[A-Za-z0-9]{30,}"),
+        (
+            "service-token",
+            concat!(
+                r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|do[opr]_v1_[a-f0-9]{64}",
+                r"|shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}|dckr_pat_[A-Za-z0-9_-]{20,}|glsa_[A-Za-z0-9_]{32,}",
+                r"|lin_api_[A-Za-z0-9]{32,}|ntn_[A-Za-z0-9]{32,}|dapi[a-f0-9]{32}|hv[bs]\.[A-Za-z0-9_-]{20,}",
+                r"|sntry[su]_[A-Za-z0-9_=+/-]{32,}|AGE-SECRET-KEY-1[0-9A-Z]{50,}|[0-9]{8,10}:AA[A-Za-z0-9_-]{33}",
+            ),
+        ),
         ("jwt", r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
-        ("bearer-token", r"[Bb][Ee][Aa][Rr][Ee][Rr] [A-Za-z0-9._~+/-]{20,}=*"),
-        ("url-password", r#"[a-z][a-z0-9+.-]*://[^\s:/@"\\]+:[^\s/@"\\]+@"#),
+        ("bearer-token", r"[Bb][Ee][Aa][Rr][Ee][Rr](?:[ \t]+|%20)[A-Za-z0-9._~+/-]{20,}=*"),
+        (
+            "basic-credentials",
+            r"[Bb]asic [A-Za-z0-9+/]{8,}={1,2}|[Aa]uthorization: ?[Bb]asic [A-Za-z0-9+/]{8,}",
+        ),
+        (
+            "url-password",
+            r#"[A-Za-z][A-Za-z0-9+.-]*:(?:\\*/){2}[^\s:/@"\\]*:(?:[^\s/@"\\]|\\+u[0-9A-Fa-f]{4})+@"#,
+        ),
         (
             "private-key",
-            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:[A-Za-z0-9+/=:,.\- \r\n\t]|\\+[nrt])*",
+            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:[A-Za-z0-9+/=:,.\- \r\n\t]|\\+[nrt/]|\\+u[0-9A-Fa-f]{4})*",
+        ),
+        // At least eight characters, a digit among them: else it may as well be a word of a program.
+        (
+            "assigned-secret",
+            concat!(
+                r"(?:[A-Za-z0-9+/_.~-]{7,}[0-9]|[A-Za-z0-9+/_.~-]{3,}[0-9][A-Za-z0-9+/_.~-]{4,}",
+                r"|[A-Za-z0-9+/_.~-]*[0-9][A-Za-z0-9+/_.~-]{7,})[A-Za-z0-9+/_.~=-]*",
+            ),
         ),
     ];
 
@@ -133,7 +163,11 @@ mod rules {
             for (name, pattern) in rules {
                 limits::check_name("rule name", name)?;
                 names.push(name.to_owned());
-                let begin = if name == "private-key" { "(?-u)" } else { BEGIN };
+                let begin = match name {
+                    "private-key" => "(?-u)",
+                    "assigned-secret" => ASSIGNED,
+                    _ => BEGIN,
+                };
                 sources.push(format!("{begin}(?<secret>{pattern})"));
             }
             let bad = |cause: regex::Error| Error::invalid("redaction rule", cause.to_string());
@@ -142,7 +176,8 @@ mod rules {
             Ok(Self { names, patterns, any: RegexSet::new(&sources).map_err(bad)? })
         }
 
-        /// Known shapes of API keys and tokens, bearer tokens, passwords in URLs, private keys.
+        /// Known shapes of API keys and tokens, bearer tokens, passwords in URLs, private keys, and what is
+        /// assigned to something called a key, a token, a secret or a password.
         ///
         /// # Errors
         /// None; the patterns are tested.

@@ -33,6 +33,18 @@ fn secrets() -> Vec<(&'static str, String)> {
         ("hugging-face-token", format!("h{}_{}", "f", x(11))),
         ("jwt", format!("ey{}{}.ey{}{}.{}", "J", x(4), "J", x(4), x(4))),
         ("bearer-token", format!("Bea{} {}", "rer", x(8))),
+        ("bearer-token", format!("bea{}  {}", "rer", x(8))),
+        ("openai-key", format!("sk-{}-v1-{}", "or", x(9))),
+        ("model-key", format!("gs{}_{}", "k", x(12))),
+        ("google-key", format!("GOC{}-{}", "SPX", x(9))),
+        ("service-token", format!("S{}.{}.{}", "G", x(8), x(9))),
+        ("service-token", format!("1234567{}:A{}{}", "89", "A", "Ab3".repeat(11))),
+        ("basic-credentials", format!("Authorization: Ba{} {}", "sic", x(6))),
+        ("basic-credentials", format!("Ba{} {}==", "sic", x(6))),
+        ("url-password", format!("redis://:{}@", x(3))),
+        ("assigned-secret", format!("AWS_SECRET_ACCESS_{}={}", "KEY", x(9))),
+        ("assigned-secret", format!("pass{}: {}", "word", x(3))),
+        ("assigned-secret", format!("\"client_{}\": \"{}\"", "secret", x(6))),
         ("url-password", format!("postgres://me:{}@", x(3))),
         (
             "private-key",
@@ -67,12 +79,39 @@ fn each_known_kind_is_replaced_and_json_stays_json() {
     }
 }
 
+/// As other writers of JSON escape what stands beside or in a secret.
+#[test]
+fn what_json_escapes_hides_no_secret() {
+    let key = format!("sk-{}-api03-{}", "ant", "Ab3".repeat(9));
+    let pem = format!("-----BEGIN PRIV{} KEY-----", "ATE");
+    for (text, left) in [
+        (format!(r"\u003c{key}\u003e"), r"\u003c[redacted: anthropic-key]\u003e"),
+        (format!(r"\u0022{key}\u0022"), r"\u0022[redacted: anthropic-key]\u0022"),
+        (r"https:\/\/me:p\u0026ss@host".to_owned(), "[redacted: url-password]host"),
+        (format!(r#""{pem}\nAb\/3\u002b4\n""#), r#""[redacted: private-key]""#),
+        (
+            format!(r#"{{"token" : "{}"}}"#, "x7".repeat(6)),
+            r#"{"token" : "[redacted: assigned-secret]"}"#,
+        ),
+        (
+            format!(r#"\"api_key\":\"{}\""#, "x7".repeat(6)),
+            r#"\"api_key\":\"[redacted: assigned-secret]\""#,
+        ),
+    ] {
+        let redacted = rules().redact(&Body::new("raw", text.clone()));
+        let redacted = redacted.map(|body| String::from_utf8(body.bytes).unwrap());
+        assert_eq!(redacted.as_deref(), Some(left), "{text}");
+    }
+}
+
 #[test]
 fn harmless_text_is_left_alone() {
     let harmless = [
         "sk-folding-cube sk-circle and a task-force of risk-averse people",
         "see https://example.org:8080/path?q=a@b and mailto:me@example.org",
         "the bearer of this letter; AKIA is a prefix; commit 51c47cd0255622",
+        "token = next_token(); password: required; \"max_tokens\": 8192, basic internationalization",
+        "tokens: 12345678 and the secret of 1984",
         "fn main() { let eyJ = 1; } -----BEGIN PUBLIC KEY----- abc",
     ];
     for text in harmless {
