@@ -269,8 +269,22 @@ fn hostile_text_reaches_no_terminal() {
             assert!(!ran.text().contains(is_hostile), "{view:?}: {:?}", ran.text());
         }
     }
-    let error = cli.run(&["log", "x\u{1b}[31m"]).err;
-    assert!(!error.contains(is_hostile), "{error:?}");
+    let turned = "x\u{1b}[31m\u{202e}\u{9b}31m";
+    let refused: [&[&str]; 5] = [
+        &["log", turned],
+        &["log", "s", turned],
+        &["policy", "--window", turned],
+        &["recover", turned, "new"],
+        &[turned],
+    ];
+    for refused in refused {
+        for json in [&[][..], &["--json"]] {
+            let ran = cli.run(&[json, refused].concat());
+            assert_ne!(ran.code, Some(0), "{refused:?}");
+            assert!(!ran.err.contains(is_hostile), "{:?}", ran.err);
+            assert!(ran.err.contains("202e"), "{:?}", ran.err);
+        }
+    }
     // Escaped, not lost.
     assert_eq!(text(&cli.object(&["show", &id]), "text"), hostile);
     let raw = cli.run(&["--raw", "show", &id]);
@@ -287,4 +301,19 @@ fn completions_and_the_manual_come_from_the_parser() {
     }
     assert!(cli.run(&["man"]).text().contains("treering"));
     assert!(!cli.store().exists(), "neither needs a store");
+}
+
+#[test]
+fn what_looks_like_a_secret_is_replaced_where_that_is_asked_for() {
+    let cli = Cli::new();
+    let token = format!("ghp_{}", "aB3".repeat(12));
+    let told = format!("my token is {token}");
+    cli.append("plain", "user", &told);
+    assert_eq!(cli.run(&["scan"]).code, Some(1));
+    let cli = Cli::new();
+    let args = ["--redact", "known", "append", "s", "--kind", "user", "--text", &told];
+    assert_eq!(cli.run(&args).code, Some(0));
+    assert_eq!(cli.run(&["scan"]).code, Some(0));
+    let log = cli.run(&["log", "s"]);
+    assert!(log.text().contains("my token is [redacted: github-token]"), "{}", log.text());
 }

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use treering_tree::redact::Rules;
 use treering_tree::{Options, RedbStore, Sources, Store};
 
 use crate::args::Args;
@@ -53,7 +54,11 @@ impl App {
     /// How a store is opened.
     pub(crate) fn options(&self) -> Result<Options> {
         let key_file = self.config.path(Key::Master).map(|path| self.at(path));
-        open::options(self.sources.clone(), key_file.as_deref(), &self.environment)
+        let options = open::options(self.sources.clone(), key_file.as_deref(), &self.environment)?;
+        Ok(match self.config.text(Key::Redact) {
+            Some("known") => options.redact(Arc::new(Rules::known()?)),
+            _ => options,
+        })
     }
 
     /// Where the store is.

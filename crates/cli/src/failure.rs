@@ -8,7 +8,7 @@ use serde_json::json;
 use treering_provider::ErrorKind as ProviderErrorKind;
 use treering_tree::ErrorKind;
 
-use crate::output::text::escape;
+use crate::output::text::{self, escape};
 
 /// Result of every verb.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -131,7 +131,7 @@ impl Failure {
         if as_json {
             let (_, kind) = self.row();
             let error = json!({ "kind": kind, "message": self.message, "hint": self.hint });
-            return Some(json!({ "error": error }).to_string());
+            return text::json(&json!({ "error": error })).ok();
         }
         let hint = self.hint.iter().map(|hint| format!("\nhint: {}", escape(hint)));
         Some(format!("error: {}{}", escape(&self.message), hint.collect::<String>()))
@@ -262,6 +262,8 @@ mod tests {
         let missing = treering_tree::Error::NotFound { what: "session", name: "a\u{1b}".into() };
         let failure = Failure::from(missing);
         let told = failure.told(true).unwrap();
+        let turned = Failure::new(Group::NotFound, "a\u{202e}\u{9b}b").told(true).unwrap();
+        assert!(turned.contains(r"a\u202e\u009bb"), "{turned}");
         let value: serde_json::Value = serde_json::from_str(&told).unwrap();
         assert_eq!(value["error"]["kind"], "not-found");
         assert_eq!(value["error"]["hint"], "`treering sessions` lists what is there");

@@ -45,6 +45,7 @@ use clap::Parser;
 use crate::app::App;
 use crate::args::Args;
 use crate::failure::{Failure, Result};
+use crate::output::text::escape;
 pub use crate::process::process;
 use crate::surroundings::say;
 pub use crate::surroundings::{Environment, Sink, Surroundings, Terminal, UserFolders, Variable};
@@ -82,15 +83,16 @@ fn told(failure: &Failure, as_json: bool, err: &Sink) -> u8 {
     failure.exit_code()
 }
 
-/// Help, the version, or what the parser refuses, in its own words.
+/// Help, the version, or what the parser refuses, in its own words. Those repeat what was typed, and have no
+/// colours: what was typed might bring its own.
 fn shown(error: &clap::Error, surroundings: &Surroundings) -> u8 {
-    let Terminal { color, err_color, .. } = surroundings.terminal;
-    let (sink, color) = if error.use_stderr() {
-        (&surroundings.err, err_color)
-    } else {
-        (&surroundings.out, color)
-    };
     let text = error.render();
-    say(sink, &if color { text.ansi().to_string() } else { text.to_string() });
+    if error.use_stderr() {
+        say(&surroundings.err, &escape(&text.to_string()));
+    } else if surroundings.terminal.color {
+        say(&surroundings.out, &text.ansi().to_string());
+    } else {
+        say(&surroundings.out, &text.to_string());
+    }
     u8::try_from(error.exit_code()).unwrap_or(1)
 }

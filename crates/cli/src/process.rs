@@ -12,6 +12,7 @@ const SIGXFSZ: i32 = 25;
 
 /// Runs what this process was called with.
 pub fn process() -> ExitCode {
+    hush_redb();
     let surroundings = Surroundings::of_process();
     let err = surroundings.err.clone();
     let ran = runtime().and_then(|runtime| {
@@ -21,6 +22,16 @@ pub fn process() -> ExitCode {
         })
     });
     ExitCode::from(ran.unwrap_or_else(|error| crate::told(&Failure::from(error), false, &err)))
+}
+
+/// redb panics over damaged pages. The engine takes that as damage, which is told as every other error is.
+fn hush_redb() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !info.location().is_some_and(|at| at.file().contains("redb-")) {
+            usual(info);
+        }
+    }));
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {

@@ -13,6 +13,7 @@ use treering_policy::Preset;
 pub(crate) enum Key {
     Store,
     Master,
+    Redact,
     Color,
     Preset,
     Window,
@@ -72,11 +73,13 @@ const fn row(
 
 /// In the order of [`Key`].
 #[rustfmt::skip]
-pub(super) static ROWS: [Row; 17] = [
+pub(super) static ROWS: [Row; 18] = [
     row(Key::Store, "store", Kind::File, None, EVERYWHERE,
         "The store's file [default: store.redb in the platform's data folder]"),
     row(Key::Master, "key_file", Kind::File, None, EVERYWHERE,
         "A file with the master key of an encrypted store: 64 hexadecimal digits, for its owner's eyes only; a new store is then an encrypted one [default: the digits in TREERING_KEY]"),
+    row(Key::Redact, "redact", Kind::Choice(|| vec!["off", "known"]), Some("off"), EVERYWHERE,
+        "Whether what looks like a key, a token or a password is replaced before it is written; an import is then not given back byte for byte"),
     row(Key::Color, "color", Kind::Choice(|| vec!["auto", "always", "never"]), Some("auto"), EVERYWHERE,
         "Whether to color what is printed"),
     row(Key::Preset, "preset", Kind::Choice(|| Preset::all().map(Preset::name).collect()), Some("nexus"), RULES,

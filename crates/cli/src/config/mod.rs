@@ -181,17 +181,20 @@ impl Config {
 }
 
 /// A project file comes with a folder that somebody else may have written: it says nothing about where
-/// sessions and keys are sent, but to this machine itself.
+/// sessions and keys are sent, but to this machine itself, and lets through nothing that its user holds back.
 fn trusted(path: &Path, line: &Line) -> Result<()> {
     let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
     let text = line.value.to_str().unwrap_or_default();
     let is_local = local.iter().any(|host| {
         text.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
     });
-    if line.key != Key::BaseUrl || is_local {
-        return Ok(());
-    }
-    let why = "base_url: a project file may only name a server on this machine";
+    let why = match line.key {
+        Key::BaseUrl if !is_local => {
+            "base_url: a project file may only name a server on this machine"
+        }
+        Key::Redact if text == "off" => "redact: a project file may not turn it off",
+        _ => return Ok(()),
+    };
     let message = format!("{}:{}: {why}", path.display(), line.at);
     Err(Failure::new(Group::Invalid, message)
         .hint("put it into your own file, the environment or a flag; `treering config` names them"))
@@ -287,8 +290,13 @@ mod tests {
             let told = format!("{:?}", of(url).err().unwrap());
             assert!(told.contains("project:2: base_url: a project file may only"), "{told}");
         }
-        let user = lines("base_url = \"https://example.com\"\n", "user");
+        let user = lines("base_url = \"https://example.com\"\nredact = \"off\"\n", "user");
         assert!(Config::of(|_| None, None, Some(user)).is_ok());
+        let redacts = |to: &str| {
+            Config::of(|_| None, Some(lines(&format!("redact = {to:?}"), "project")), None)
+        };
+        assert_eq!(redacts("known").unwrap().text(Key::Redact), Some("known"));
+        assert!(format!("{:?}", redacts("off").err().unwrap()).contains("may not turn it off"));
     }
 
     #[test]
