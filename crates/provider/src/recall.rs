@@ -1,6 +1,8 @@
 //! What was said before a compaction, found again: by words, or by the entry ids that the lines of a
 //! ledger carry. Pure search over the entries it is shown, in one pass; it knows no store.
 
+use std::fmt;
+
 use treering_tree::{Id, Kind};
 
 use crate::error::{Error, Result};
@@ -48,7 +50,6 @@ const KEPT: usize = 4_096;
 /// assert_eq!(found[0].excerpt, "The parser listens at port 8080.");
 /// # Ok::<(), treering_provider::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Recall {
     terms: Vec<String>,
     /// Entries that hold each term.
@@ -57,8 +58,15 @@ pub struct Recall {
     finds: Vec<Find>,
 }
 
+/// How far it has come; neither the words nor what was found.
+impl fmt::Debug for Recall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Recall({} terms, {} finds)", self.terms.len(), self.finds.len())
+    }
+}
+
 /// An entry that was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Recalled {
     /// The entry.
     pub id: Id,
@@ -70,7 +78,14 @@ pub struct Recalled {
     pub excerpt: String,
 }
 
-#[derive(Debug)]
+/// Which entry, not what it says.
+impl fmt::Debug for Recalled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, bytes) = (self.id, self.excerpt.len());
+        write!(f, "Recalled({id}, {:?}, turn {}, {bytes} bytes)", self.kind, self.turn)
+    }
+}
+
 struct Find {
     entry: Recalled,
     by_id: bool,
@@ -212,6 +227,14 @@ mod tests {
 
     fn order(query: &str, texts: &[&str]) -> Vec<u8> {
         found(query, texts).iter().map(|found| found.id.as_bytes()[0]).collect()
+    }
+
+    #[test]
+    fn neither_what_is_looked_for_nor_what_is_found_shows() {
+        let mut recall = Recall::new("canary").unwrap();
+        recall.look(&entry(1, Kind::User, "the canary sings"));
+        let shown = [format!("{recall:?}"), format!("{:?}", recall.found(1))].concat();
+        assert!(!shown.contains("canary") && shown.contains("16 bytes"), "{shown}");
     }
 
     #[test]
