@@ -2,6 +2,7 @@
 //! together. It never reads past a file's head.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ pub(crate) use crate::source::SourceFile;
 use crate::split::{is_json, split};
 
 /// Something to load.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Input {
     /// A file, a folder with everything in it, or a glob.
     Path(PathBuf),
@@ -40,6 +41,17 @@ pub enum Input {
         /// Where it is.
         path: PathBuf,
     },
+}
+
+/// Names and sizes, no bytes.
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "Path({})", path.display()),
+            Self::Bytes { name, bytes } => write!(f, "Bytes({name}, {} of them)", bytes.len()),
+            Self::File { name, path } => write!(f, "File({name}, {})", path.display()),
+        }
+    }
 }
 
 impl<P: Into<PathBuf>> From<P> for Input {

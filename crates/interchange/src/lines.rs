@@ -119,6 +119,21 @@ impl<R: Read> Lines<R> {
         Ok(Some(self.take(len, overlong, Role::Line)))
     }
 
+    /// What the next line will be, without reading past it.
+    pub(crate) fn peek_line(&mut self) -> io::Result<Option<Line<'_>>> {
+        let before = (self.offset, self.line, self.inside);
+        let frames = (self.scanner.clone(), self.sizes.clone());
+        let Some(Line { bytes, offset, number, overlong, role }) = self.next_line()? else {
+            return Ok(None);
+        };
+        let len = bytes.len();
+        self.start -= len;
+        (self.offset, self.line, self.inside) = before;
+        (self.scanner, self.sizes) = frames;
+        let bytes = &self.buffer[self.start..self.start + len];
+        Ok(Some(Line { bytes, offset, number, overlong, role }))
+    }
+
     /// The next piece of a document.
     fn next_piece(&mut self) -> io::Result<Option<Line<'_>>> {
         let mut seen = 0;

@@ -2,14 +2,16 @@
 //! takes one session after the other through.
 
 use std::fmt;
+use std::io::Read;
 
-use treering_tree::{Counted, Message, Store};
+use treering_tree::{Counted, Message, Store, Stored};
 
 use crate::error::{Error, Result};
-use crate::files::{Group, Input};
+use crate::files::{Group, Input, SourceFile};
 use crate::formats::MAIN_PART;
 use crate::limits;
-use crate::loading::Loading;
+use crate::lines::Lines;
+use crate::loading::{Loading, Place, other};
 use crate::names::fitting;
 use crate::report::{Progress, SessionReport};
 use crate::sessions::Sessions;
@@ -106,13 +108,33 @@ async fn begins_alike(
     }
     let Some(known) = survey.file(MAIN_PART) else {
         // A session of the engine's own has nothing to do with a file of that name.
-        return Ok(!survey.exists || !survey.files.is_empty());
+        return Ok(!survey.exists
+            || !survey.files.is_empty()
+            || is_known(store, session, survey, file, &mut file.lines()?, None)?);
     };
     let Some(first) = Pieces::new(store, session, Some(known)).next().await? else {
         return Ok(true);
     };
-    let first = first.entry.body().map_or(&[][..], |body| &body.bytes);
     let mut lines = file.lines()?;
+    if is_known(store, session, survey, file, &mut lines, Some(&first))? {
+        return Ok(true);
+    }
+    let first = first.entry.body().map_or(&[][..], |body| &body.bytes);
     let found = lines.peek(first.len()).map_err(Error::io(&file.path))?;
     Ok(first.starts_with(found))
+}
+
+/// Whether a file begins with a record that the session has with another body, or without one.
+fn is_known<R: Read>(
+    store: &dyn Store,
+    session: &str,
+    survey: &Survey,
+    file: &SourceFile,
+    lines: &mut Lines<R>,
+    first: Option<&Stored>,
+) -> Result<bool> {
+    let runs = survey.file(&file.found.part).map_or(0, |known| known.runs);
+    let line = lines.peek_line().map_err(Error::io(&file.path))?;
+    let place = Place { session, file, runs };
+    Ok(line.is_some_and(|line| other(store, survey, &place, &line, first).is_some()))
 }

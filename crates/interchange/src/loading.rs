@@ -6,7 +6,7 @@ use std::io::Read;
 
 use treering_tree::limits::check_name;
 use treering_tree::{
-    Body, Counted, Draft, Envelope, Id, Kind, MAIN, Message, Number, Store, Stored,
+    Body, Counted, Draft, Envelope, Id, Kind, MAIN, Message, Nonce, Number, Store, Stored,
 };
 
 use crate::batch::Batch;
@@ -17,7 +17,7 @@ use crate::files::SourceFile;
 use crate::formats::{Current, Hangs, MAIN_PART, Meaning, Reader};
 use crate::frame::{Frame, Role};
 use crate::limits;
-use crate::lines::Lines;
+use crate::lines::{Line, Lines};
 use crate::loom::{At, Key, Loom, Repairs};
 use crate::names::Names;
 use crate::report::{RepairKind, SessionReport, quoted};
@@ -52,6 +52,9 @@ struct Passage<'f> {
     runs: u64,
     /// The newest entry beside the tree.
     aside: Option<Newest>,
+    /// How many of its records the store has, and whether their bodies are the beginning of the file.
+    adopted: u64,
+    is_whole: bool,
     last_ms: i64,
     /// Line of the piece before, if it is a record.
     record_line: u64,
@@ -155,6 +158,8 @@ impl<'a> Loading<'a> {
             reader: file.format.reader(),
             runs: known.as_ref().map_or(0, |known| known.runs),
             aside: known.as_ref().map(|known| known.newest_source),
+            adopted: 0,
+            is_whole: true,
             last_ms: 0,
             record_line: 0,
             bytes_before,
@@ -198,6 +203,15 @@ impl<'a> Loading<'a> {
         while let Some(stored) = pieces.next().await? {
             let bytes = stored.entry.body().map_or(&[][..], |body| &body.bytes);
             let role = lines.role_of(bytes);
+            let is_there = lines.peek(bytes.len()).map_err(Error::io(path))? == bytes;
+            if !is_there && let Some(passed) = self.pass_other(passage, lines, Some(&stored))? {
+                if passed == newest(&stored) {
+                    passage.adopted += 1;
+                } else {
+                    pieces.again(stored);
+                }
+                continue;
+            }
             let found = lines.peek(bytes.len() + 1).map_err(Error::io(path))?;
             let grows = found.len() > bytes.len();
             if passage.file.frame == Frame::State && found != bytes {
@@ -238,11 +252,40 @@ impl<'a> Loading<'a> {
                 self.survey.superseded.insert(stored.entry.id());
                 return Ok(true);
             }
-            self.take(passage, piece, bytes, spot, Some(&stored));
+            self.take(passage, piece, bytes, spot, Some(newest(&stored)));
+            passage.adopted += 1;
             lines.pass(bytes.len());
             self.tell(passage, spot.offset);
         }
+        while self.pass_other(passage, lines, None)?.is_some() {}
         Ok(!lines.peek(1).map_err(Error::io(path))?.is_empty())
+    }
+
+    /// Passes the next record of the file where the store has it with another body: redacted, as `stored`, or
+    /// erased, and then it is not to come back. Answers the entry.
+    fn pass_other<R: Read>(
+        &mut self,
+        passage: &mut Passage<'_>,
+        lines: &mut Lines<R>,
+        stored: Option<&Stored>,
+    ) -> Result<Option<Newest>> {
+        if self.survey.erased.is_empty() && stored.is_none() {
+            return Ok(None);
+        }
+        let path = &passage.file.path;
+        let Some(line) = lines.peek_line().map_err(Error::io(path))? else { return Ok(None) };
+        let place = Place { session: self.batch.session, file: passage.file, runs: passage.runs };
+        let Some((len, known)) = other(self.batch.store, &self.survey, &place, &line, stored)
+        else {
+            return Ok(None);
+        };
+        let (spot, role) = (Spot { offset: line.offset, line: line.number }, line.role);
+        let bytes = line.bytes[..len].to_vec();
+        let piece = understand_piece(&mut *passage.reader, passage.file, &bytes, 0..len, role);
+        self.take(passage, piece, &bytes, spot, Some(known));
+        lines.pass(len);
+        passage.is_whole = false;
+        Ok(Some(known))
     }
 
     /// Writes down that what follows are records of the file, from offset `at` on.
@@ -252,6 +295,7 @@ impl<'a> Loading<'a> {
             part: passage.file.found.part.clone(),
             file: passage.file.name(),
             at,
+            kept: (!passage.is_whole).then_some(passage.adopted),
             members: passage.file.members_from(at),
         };
         let parent = passage.aside.map(|aside| aside.id);
@@ -270,7 +314,7 @@ impl<'a> Loading<'a> {
         piece: Piece,
         bytes: &[u8],
         spot: Spot,
-        stored: Option<&Stored>,
+        stored: Option<Newest>,
     ) {
         let Piece { meaning, mut repairs, is_record, .. } = piece;
         let is_line = passage.file.frame == Frame::Lines;
@@ -302,12 +346,10 @@ impl<'a> Loading<'a> {
         }
         self.report.entries += 1;
         self.report.compactions += u64::from(envelope.kind == Kind::Compaction);
-        let newest = if let Some(stored) = stored {
-            Newest { number: stored.place.number, id: stored.entry.id() }
-        } else {
+        let newest = stored.unwrap_or_else(|| {
             let id = self.append(passage, &meaning, envelope, bytes, spot.offset);
             Newest { number: Number::MAX, id }
-        };
+        });
         match node {
             Some(node) => self.loom.bind(node, newest.id),
             None if passage.aside.is_none_or(|aside| aside.number <= newest.number) => {
@@ -334,6 +376,8 @@ impl<'a> Loading<'a> {
         let size = message.map_or_else(Counted::default, self.count);
         let parent = envelope.parent;
         let body = Body::new(meaning.body_format.clone(), bytes);
+        // As it will be stored: what comes in later changes names it.
+        let body = self.batch.store.redacts(&body).unwrap_or(body);
         let nonce = self.nonce(b"record", passage, offset);
         let draft = Draft::with(envelope, nonce, body).under(parent).counted(size);
         let id = draft.id_under(parent);
@@ -342,14 +386,9 @@ impl<'a> Loading<'a> {
     }
 
     /// The nonce of what begins at an offset of a file, the how-manieth time it is loaded anew.
-    fn nonce(&self, what: &[u8], passage: &Passage<'_>, offset: u64) -> treering_tree::Nonce {
-        self.batch.store.nonce_for(&[
-            what,
-            self.batch.session.as_bytes(),
-            passage.file.found.part.as_bytes(),
-            &passage.runs.to_le_bytes(),
-            &offset.to_le_bytes(),
-        ])
+    fn nonce(&self, what: &[u8], passage: &Passage<'_>, offset: u64) -> Nonce {
+        let place = Place { session: self.batch.session, file: passage.file, runs: passage.runs };
+        place.nonce(self.batch.store, what, offset)
     }
 
     /// The foreign id where it is free, else with the number of its copy behind it.
@@ -378,6 +417,52 @@ impl<'a> Loading<'a> {
             (self.tell)(passage.bytes_before + offset);
         }
     }
+}
+
+/// A file of a session, and how often it was begun before.
+pub(crate) struct Place<'f> {
+    pub(crate) session: &'f str,
+    pub(crate) file: &'f SourceFile,
+    pub(crate) runs: u64,
+}
+
+impl Place<'_> {
+    fn nonce(&self, store: &dyn Store, what: &[u8], offset: u64) -> Nonce {
+        let (part, runs) = (self.file.found.part.as_bytes(), self.runs.to_le_bytes());
+        store.nonce_for(&[what, self.session.as_bytes(), part, &runs, &offset.to_le_bytes()])
+    }
+}
+
+/// The entry of the record that a line begins with, and its length, where the store has it with another body:
+/// redacted, or erased. The nonce of an erased one follows from its place, and so the bytes of the file tell
+/// what its id says of them.
+pub(crate) fn other(
+    store: &dyn Store,
+    survey: &Survey,
+    place: &Place<'_>,
+    line: &Line<'_>,
+    stored: Option<&Stored>,
+) -> Option<(usize, Newest)> {
+    // The reader that goes along must not meet it twice.
+    let pieces = understand(&mut *place.file.format.reader(), place.file, line);
+    let piece = pieces.first()?;
+    let len = piece.range.len();
+    let body = Body::new(piece.meaning.body_format.clone(), &line.bytes[piece.range.clone()]);
+    let redacted = store.redacts(&body);
+    if let Some(stored) = stored.filter(|stored| stored.entry.body() == redacted.as_ref()) {
+        return redacted.map(|_| (len, newest(stored)));
+    }
+    let body = redacted.unwrap_or(body);
+    let found = (0..=place.runs).find_map(|runs| {
+        let nonce = Place { runs, ..*place }.nonce(store, b"record", line.offset);
+        let draft = Draft::with(Envelope::new(Kind::Record, 0), nonce, body.clone());
+        survey.erased.get(&draft.commitment())
+    })?;
+    Some((len, *found))
+}
+
+fn newest(stored: &Stored) -> Newest {
+    Newest { number: stored.place.number, id: stored.entry.id() }
 }
 
 /// The foreign id of a record, if it can be an alias.

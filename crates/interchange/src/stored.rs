@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use treering_tree::{Body, Id, Number, Store, Stored};
+use treering_tree::{Body, Commitment, Content, Id, Number, Store, Stored};
 
 use crate::error::{Error, Result};
 use crate::formats;
@@ -29,6 +29,9 @@ pub(crate) struct Source {
     pub(crate) file: String,
     /// Offset of the first record after it, in bytes.
     pub(crate) at: u64,
+    /// How many records before it stay, where their bodies do not tell: some were redacted or erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kept: Option<u64>,
     /// Names and sizes of the files that the bytes from there on are of; none where it is one file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) members: Vec<(String, u64)>,
@@ -97,6 +100,8 @@ pub(crate) struct Survey {
     pub(crate) aliases: HashSet<Key>,
     /// Every record of a file, also those that newer ones took the place of.
     pub(crate) records: HashSet<Id>,
+    /// What ids still say of bodies that were erased.
+    pub(crate) erased: HashMap<Commitment, Newest>,
     /// Records that were unfinished, and that this load has newer versions of.
     pub(crate) superseded: HashSet<Id>,
     /// Whether the session is there.
@@ -129,8 +134,11 @@ impl Survey {
 
     fn take(&mut self, stored: &Stored, current: &mut Option<usize>) {
         self.aliases.extend(stored.entry.envelope().alias.as_deref().map(Key::of));
-        let Some(body) = stored.entry.body() else { return };
         let newest = Newest { number: stored.place.number, id: stored.entry.id() };
+        if let Content::Erased { commitment } = stored.entry.content() {
+            self.erased.insert(*commitment, newest);
+        }
+        let Some(body) = stored.entry.body() else { return };
         if let Some(source) = Source::from_body(body) {
             *current = Some(self.begin(source, newest));
         } else if let Some(at) = current.filter(|_| formats::of_body(&body.format).is_some()) {
@@ -151,8 +159,11 @@ impl Survey {
             return self.files.len() - 1;
         };
         let file = &mut self.files[at];
-        while file.bytes > source.at
-            && let Some((_, len)) = file.pieces.pop()
+        let kept = source.kept.and_then(|kept| usize::try_from(kept).ok());
+        while match kept {
+            Some(kept) => file.pieces.len() > kept,
+            None => file.bytes > source.at,
+        } && let Some((_, len)) = file.pieces.pop()
         {
             file.bytes -= len;
         }
@@ -198,6 +209,13 @@ impl<'a> Pieces<'a> {
             at += len;
         }
         (Self { store, session, numbers, page: VecDeque::new() }, first)
+    }
+
+    /// Puts back the entry read last.
+    pub(crate) fn again(&mut self, stored: Stored) {
+        let len = stored.entry.body().map_or(0, |body| body.bytes.len() as u64);
+        self.numbers.push_front((stored.place.number, len));
+        self.page.push_front(stored);
     }
 
     /// Whether the entry read last was the last one.

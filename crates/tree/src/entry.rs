@@ -53,7 +53,7 @@ impl fmt::Debug for Nonce {
 }
 
 /// The hash of nonce and body that the id is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Commitment(pub [u8; 32]);
 
 /// The whole content of an entry.

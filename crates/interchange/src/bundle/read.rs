@@ -132,8 +132,10 @@ impl Lines<'_> {
         if bytes.is_empty() {
             return Err(self.error("expected the end of the bundle, found that of the file"));
         }
-        serde_json::from_slice(&bytes).map_err(|why| {
-            self.error(format!("expected a line of a bundle, found another thing: {why}"))
+        // What serde says quotes the line, and with it bodies.
+        serde_json::from_slice(&bytes).map_err(|why: serde_json::Error| {
+            let at = why.column();
+            self.error(format!("expected a line of a bundle, found another thing at column {at}"))
         })
     }
 

@@ -1,6 +1,7 @@
 //! What is to be rendered: the messages of a context or of a path, in order.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use treering_tree::context::{Form, Source};
 use treering_tree::{Context, Id, Kind, Message, Part, Role, Stored};
@@ -8,14 +9,21 @@ use treering_tree::{Context, Id, Kind, Message, Part, Role, Stored};
 use crate::message::{masked, message, plain_text};
 
 /// The messages of a context or a path.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Transcript {
     pub(super) session: String,
     pub(super) lines: Vec<Line>,
 }
 
+/// How much there is, not what it says.
+impl fmt::Debug for Transcript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Transcript({}, {} lines)", self.session, self.lines.len())
+    }
+}
+
 /// One entry as it shows.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Line {
     pub(super) id: Id,
     pub(super) kind: Kind,
@@ -31,7 +39,7 @@ pub(super) struct Line {
 }
 
 /// What a line shows.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Shows {
     /// Its message.
     Message(Message),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use treering_interchange::{
-    BundleOptions, BundleReport, Error, Target, Transcript, export_bundle, import_bundle, render,
+    BundleOptions, BundleReport, Error, Input, Target, Transcript, export_bundle, import_bundle,
+    render,
 };
 use treering_tree::{
     Body, Change, Context, Erasure, Expect, Id, Kind, Label, Mask, MemoWrite, Message, Part,
@@ -118,6 +119,35 @@ fn a_label_of_what_never_was_travels_too() {
         let told = take(&*to, &bundle(&*from, "s").await).await.unwrap();
         assert_eq!((told.entries, told.added), (2, 2));
         assert_eq!(everything(&*from, "s").await, everything(&*to, "s").await);
+    });
+}
+
+#[test]
+fn neither_errors_nor_values_show_what_entries_say() {
+    const CANARY: &str = "the canary sings";
+    block_on(async {
+        let store = store();
+        let one = session(&store, "one");
+        let first = say(&one, Kind::User, CANARY).await;
+        let summary = one.draft(Kind::Compaction, Message::text(Role::User, CANARY).body());
+        one.append(summary.target(first), Expect::Any).await.unwrap();
+        let context = one.context().await.unwrap();
+        let transcript = Transcript::of_context("one", &context);
+        let input = Input::Bytes { name: "x".into(), bytes: CANARY.into() };
+        let mut shown = format!("{transcript:?} {input:?} {context:?}");
+        for line in [
+            format!("{{\"entry\":{{\"id\":\"x\",\"kind\":\"{CANARY}\"}}}}"),
+            format!("{{\"{CANARY}\":1}}"),
+            format!("\"{CANARY}\""),
+        ] {
+            let mut bytes = bundle(&*store, "one").await;
+            let head = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+            bytes.splice(head + 1.., line.into_bytes());
+            let error = take(&*self::store(), &bytes).await.unwrap_err();
+            assert!(error.to_string().contains("line 2"), "{error}");
+            shown.push_str(&[error.to_string(), format!("{error:?}")].concat());
+        }
+        assert!(!shown.contains("canary") && !shown.contains("99, 97, 110, 97"), "{shown}");
     });
 }
 

@@ -21,6 +21,7 @@ mod conversations;
 mod databases;
 /// What makes foreign tools fail, found and mended.
 mod doctor;
+mod erased;
 /// Sessions that are folders of many small files.
 mod folders;
 /// Files that are followed while they grow.

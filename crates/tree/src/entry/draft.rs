@@ -139,7 +139,8 @@ impl Draft {
         }
     }
 
-    pub(crate) fn commitment(&self) -> Commitment {
+    /// What its id says of nonce and body.
+    pub fn commitment(&self) -> Commitment {
         self.commitment
     }
 
