@@ -1,7 +1,8 @@
 //! What was answered, and how much of it readers see. Whoever reads asks first whether that is all, and where it
 //! is not, the writer.
 //!
-//! A test compiles this file anew over other atomics and runs its schedules. The writer alone changes anything.
+//! A test compiles this file anew over other atomics and runs its schedules. Whoever answers a group counts it; the writer
+//! alone says what is seen, and no group is being answered then.
 
 use super::sync::{AtomicU64, Ordering};
 
