@@ -195,6 +195,11 @@ mod tests {
             assert_eq!(read(&mut raw(&whole[..len]), 0, widths), [], "{len}");
         }
         assert_eq!(read(&mut raw(&leaf(&[], widths)), 0, widths), []);
+        let named = Widths { key: None, value: Some(8) };
+        let even = leaf(&EVEN, named);
+        for len in 0..12 {
+            assert_eq!(read(&mut raw(&even[..len]), 0, named), [], "{len}");
+        }
         let mut many = whole;
         many[2..4].copy_from_slice(&u16::MAX.to_le_bytes());
         assert_eq!(read(&mut raw(&many), 0, widths), []);

@@ -380,3 +380,6 @@ fn count<'c>(
         recovered_branches: 0,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -200,11 +200,38 @@ mod tests {
             [(HEAD_BYTES + noted, true), (HEAD_BYTES + noted - 1, false), (0, false)]
         {
             let mut redo = Redo::within(room, vec![1; 9]);
+            assert_eq!((redo.is_wanted(), redo.fits(0)), (room > 0, room > 0));
             redo.note(Does::AppendsEntry, &[0; 8], &[0; 100]);
             assert_eq!(redo.fits(0), fits);
             assert!(!redo.fits(1));
             redo.note(Does::AppendsEntry, &[0; 8], &[0; 100]);
             assert_eq!(redo.into_record(), None);
         }
+    }
+
+    #[test]
+    fn what_does_not_fit_leaves_no_half_of_a_record() {
+        let noted = |room| {
+            let mut redo = Redo::within(room, Vec::new());
+            redo.note(Does::PutsState, &[1; 8], &[2; 100]);
+            redo.into_record().map(|record| record.len())
+        };
+        let most = HEAD_BYTES + 9 + 8 + 100;
+        assert_eq!([most - 1, most].map(noted), [None, Some(most)]);
+        assert_eq!(Redo::within(HEAD_BYTES, Vec::new()).into_record(), None);
+    }
+
+    #[test]
+    fn counters_done_again_leave_alone_how_far_the_index_is_merged() {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = redb::Builder::new().create_with_backend(backend).unwrap();
+        let txn = database.begin_write().unwrap();
+        let mut tables = WriteTables::open(&txn).unwrap();
+        let mut counters = Counters { entries: 6, indexed: 5, ..Counters::default() };
+        let after = Counters { entries: 9, indexed: 8, ..Counters::default() };
+        let mut redo = Redo::within(1 << 10, Vec::new());
+        redo.note(Does::Counts, &[], &encode::pack(&after).unwrap());
+        super::redo(&redo.into_record().unwrap(), &mut tables, &mut counters).unwrap();
+        assert_eq!((counters.entries, counters.indexed), (9, 5));
     }
 }

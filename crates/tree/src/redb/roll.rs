@@ -579,12 +579,23 @@ mod tests {
         assert!(bytes * 100 > pages_bytes * 96, "{bytes} bytes of rows in {pages_bytes}");
         let long = tail([40_000, 9_000, 9_000, 6_000]);
         assert_eq!(long.cuts(), [4]);
+        // Each fills its page to the last byte: together they would take a larger one.
+        assert_eq!(tail([4_096 - 24, 8_192 - 24]).cuts(), [1, 2]);
     }
 
     #[test]
     fn a_damaged_tail_leads_nowhere() {
         let damaged = Tail { first: u64::MAX, ends: vec![5, 3, u32::MAX], bytes: vec![1; 9] };
         assert!(damaged.rows().count() <= 1);
+    }
+
+    #[test]
+    fn behind_the_last_row_is_none_whatever_lies_where_its_end_would() {
+        // The first row says how long it is, where one more row would say where it ends.
+        let chunk = chunk_of(&[b"\x08\0\0\0said"]);
+        assert_eq!((range(&chunk, 0), range(&chunk, 1)), (Some(8..16), None));
+        let empty = tail([0]);
+        assert_eq!((empty.get(0), empty.get(1)), (Some(&b""[..]), None));
     }
 
     #[test]

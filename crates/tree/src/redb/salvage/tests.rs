@@ -1,7 +1,16 @@
 //! Which of two rows that contradict one another counts, and what is no row at all.
 
+use std::io::Write as _;
+use std::sync::Arc;
+
+use redb::StorageBackend as _;
+use redb::backends::InMemoryBackend;
+
 use super::*;
 use crate::entry::{Body, Draft, Nonce};
+use crate::error::Result;
+use crate::redb::log::Log;
+use crate::redb::redo::Redo;
 use crate::store::{HeadMove, Reason};
 
 fn draft(kind: Kind, text: &str) -> Draft {
@@ -166,4 +175,102 @@ fn a_record_with_the_body_of_a_tombstone_tells_what_was_erased_and_nothing_else_
     assert!(salvage.erased.is_empty());
     salvage.entry(&tombstone(Kind::Record, TOMBSTONE_FORMAT).entry_under(None), 0, 10, None);
     assert_eq!(salvage.erased, [id("said")].into());
+}
+
+fn raw(bytes: &[u8]) -> Raw {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    Raw::new(file).unwrap()
+}
+
+/// A record of the log, without what fills its page.
+fn record(noted: &[(Does, &[u8], &[u8])]) -> Vec<u8> {
+    let mut redo = Redo::within(1 << 20, Vec::new());
+    for (does, key, value) in noted {
+        redo.note(*does, key, value);
+    }
+    let (mut record, backend) = (redo.into_record().unwrap(), InMemoryBackend::new());
+    backend.set_len(1 << 20).unwrap();
+    Log::new(Arc::new(backend), 0..1 << 20, false, 1).append(&mut record).unwrap();
+    record
+}
+
+#[test]
+fn a_record_alone_tells_everything_that_its_group_did() {
+    let entry = draft(Kind::User, "said").entry_under(None);
+    let frame = encode::frame(&entry, None);
+    let identity = Identity { format: 1, epoch: [1; 16], secret: [2; 32], created_ms: 3 };
+    let head = [&3_u64.to_be_bytes(), &b"side"[..]].concat();
+    let number = |number: u64| number.to_le_bytes();
+    let counters = Counters { entries: 41, journal_rows: 6, ..Counters::default() };
+    let pack = |result: Result<Vec<u8>>| result.unwrap();
+    let record = record(&[
+        (Does::AppendsEntry, &number(40), &frame),
+        // What is no journal row makes nothing as new as itself.
+        (Does::AppendsPlace, &number(40), b"damaged"),
+        (Does::AppendsJournal, &number(5), &pack(encode::pack(&journal(5, 1, None, true)))),
+        (Does::PutsState, &head, &number(40)),
+        (Does::PutsName, b"one", &number(3)),
+        (Does::PutsMeta, IDENTITY_KEY, &pack(encode::pack(&identity))),
+        (Does::PutsMeta, IDENTITY_KEY, b"damaged"),
+        (Does::Counts, b"", &pack(encode::pack(&counters))),
+    ]);
+    for before in [0, 3] {
+        let bytes = [&vec![0xee; before], &record[..]].concat();
+        let (mut salvage, mut vain, mut raw) = (Salvage::default(), 0, raw(&bytes));
+        let reached = salvage.record(&mut raw, before as u64, &mut vain).unwrap();
+        assert_eq!((reached, vain), (Some(bytes.len() as u64), 0));
+        let found = &salvage.entries[&entry.id()];
+        let read = read_frame(&mut raw, found.offset, frame.len()).unwrap();
+        assert_eq!((read, found.number), (Some(entry.clone()), Some(40)));
+        assert_eq!(salvage.names, [(3, "one".to_owned())].into());
+        assert_eq!(salvage.identity.as_ref().map(|found| found.secret), Some([2; 32]));
+        assert_eq!(salvage.counters, Some(counters.clone()));
+        assert_eq!(at(&salvage, 3, "side").map(|found| found.0), Some(5));
+    }
+}
+
+#[test]
+fn a_record_that_would_end_behind_the_file_costs_nothing() {
+    let whole = record(&[(Does::PutsName, b"one", &3_u64.to_le_bytes())]);
+    for before in [0, 200] {
+        let bytes = [&vec![0xee; before], &whole[..whole.len() - 1]].concat();
+        let (mut salvage, mut vain) = (Salvage::default(), 0);
+        assert_eq!(salvage.record(&mut raw(&bytes), before as u64, &mut vain).unwrap(), None);
+        assert!(vain == 0 && salvage.names.is_empty(), "{vain}");
+    }
+    let mut damaged = whole.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    let (mut salvage, mut vain) = (Salvage::default(), 0);
+    assert_eq!(salvage.record(&mut raw(&damaged), 0, &mut vain).unwrap(), None);
+    assert_eq!(vain, whole.len() as u64, "it was hashed in vain");
+}
+
+/// A leaf of redb's whose keys are bytes and whose values are numbers.
+fn leaf(rows: &[(&str, u64)]) -> Vec<u8> {
+    let mut bytes = vec![1, 0];
+    bytes.extend(u16::try_from(rows.len()).unwrap().to_le_bytes());
+    let mut end = u32::try_from(4 + 4 * rows.len()).unwrap();
+    for (key, _) in rows {
+        end += u32::try_from(key.len()).unwrap();
+        bytes.extend(end.to_le_bytes());
+    }
+    bytes.extend(rows.iter().flat_map(|(key, _)| key.bytes()));
+    bytes.extend(rows.iter().flat_map(|(_, value)| value.to_le_bytes()));
+    bytes
+}
+
+#[test]
+fn a_leaf_of_names_names_sessions_whose_rows_are_gone() {
+    let page = |rows: &[(&str, u64)]| {
+        let mut bytes = leaf(rows);
+        bytes.resize(4_096, 0);
+        let mut salvage = Salvage::default();
+        let known = salvage.page(&mut raw(&bytes), 0).unwrap();
+        (known, salvage.names.into_iter().collect::<Vec<_>>())
+    };
+    let names = [(3, "one".to_owned()), (9, "two".to_owned())];
+    assert_eq!(page(&[("one", 3), ("two", 9)]), (Some(0), names.into()));
+    assert_eq!(page(&[("one", 3), ("no\0name", 9)]), (None, vec![]), "a page of something else");
+    assert_eq!(page(&[]), (None, vec![]));
 }
