@@ -346,3 +346,20 @@ pub(super) fn storage_of(detail: String, cause: Option<io::ErrorKind>) -> Error 
     let source = cause.map(|kind| io::Error::new(kind, detail.clone()).into());
     Error::Storage { detail, source }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_gave_way_to_another_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("store"), folder.path().join("rewritten"));
+        fs::write(&path, "old").unwrap();
+        fs::write(&other, "new").unwrap();
+        let named = Named::new(&path, &File::open(&path).unwrap()).unwrap();
+        named.check().unwrap();
+        fs::rename(other, &path).unwrap();
+        assert!(matches!(named.check(), Err(Error::Storage { .. })));
+    }
+}

@@ -35,6 +35,8 @@ mod layout;
 mod leaf;
 mod log;
 mod open;
+#[cfg(test)]
+mod open_tests;
 mod options;
 mod overlay;
 mod place_row;

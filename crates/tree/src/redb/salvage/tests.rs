@@ -1,6 +1,6 @@
 //! Which of two rows that contradict one another counts, and what is no row at all.
 
-use std::io::Write as _;
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 
 use redb::StorageBackend as _;
@@ -244,6 +244,66 @@ fn a_record_that_would_end_behind_the_file_costs_nothing() {
     let (mut salvage, mut vain) = (Salvage::default(), 0);
     assert_eq!(salvage.record(&mut raw(&damaged), 0, &mut vain).unwrap(), None);
     assert_eq!(vain, whole.len() as u64, "it was hashed in vain");
+}
+
+/// A chunk of these rows, beginning with so many and where each ends.
+fn chunk(rows: &[&[u8]]) -> Vec<u8> {
+    let ends = rows.iter().scan(0, |end, row| {
+        *end += u32::try_from(row.len()).unwrap();
+        Some(*end)
+    });
+    let fields = std::iter::once(u32::try_from(rows.len()).unwrap()).chain(ends);
+    fields.flat_map(u32::to_le_bytes).chain(rows.concat()).collect()
+}
+
+/// Leaves of redb's with one row: under a number, and under bytes.
+fn leaves(number: u64, chunk: &[u8], key: &[u8], value: &[u8]) -> [Vec<u8>; 2] {
+    let end = |bytes: usize| u32::try_from(bytes).unwrap().to_le_bytes();
+    let numbered = [&[1, 0, 1, 0][..], &end(16 + chunk.len()), &number.to_le_bytes(), chunk];
+    let ends = [end(12 + key.len()), end(12 + key.len() + value.len())].concat();
+    [numbered.concat(), [&[1, 0, 1, 0][..], &ends, key, value].concat()]
+}
+
+#[test]
+fn a_leaf_tells_numbers_and_names_however_far_back_it_lies() {
+    let entries = ["one", "two"].map(|text| draft(Kind::User, text).entry_under(None));
+    let frames = entries.each_ref().map(|entry| encode::frame(entry, None));
+    let rows = frames.each_ref().map(Vec::as_slice);
+    let row = encode::pack(&SessionRow::new(3, "one", 3, "main", 0)).unwrap();
+    let [numbered, named] = leaves(40, &chunk(&rows), &3_u64.to_be_bytes(), &row);
+    let [damaged, _] = leaves(50, &chunk(&[rows[0], b"damaged"]), b"", b"");
+    // Beyond the longest rows there are.
+    for offset in [0, CHUNK_BYTES] {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut salvaged = |leaf: &[u8]| {
+            file.set_len(offset).unwrap();
+            file.seek(SeekFrom::Start(offset)).unwrap();
+            file.write_all(leaf).unwrap();
+            let mut salvage = Salvage::default();
+            let mut raw = Raw::new(file.try_clone().unwrap()).unwrap();
+            let known = salvage.page(&mut raw, offset).unwrap();
+            let numbers: Vec<_> = salvage.numbers.iter().map(|(at, id)| (*at, *id)).collect();
+            (known.map(|known| known - offset), numbers, salvage.sessions.len())
+        };
+        let [one, two] = entries.each_ref().map(Entry::id);
+        let end = Some(numbered.len() as u64);
+        assert_eq!(salvaged(&numbered), (end, [(40, one), (41, two)].into(), 0));
+        assert_eq!(salvaged(&named), (Some(0), vec![], 1));
+        assert_eq!(salvaged(&damaged), (None, [(50, one)].into(), 0), "there may be more");
+    }
+}
+
+#[test]
+fn a_crafted_head_of_a_frame_does_not_make_every_page_be_searched() {
+    let found = encode::frame(&draft(Kind::User, "said").entry_under(None), None);
+    let long = encode::frame(&draft(Kind::User, &"x".repeat(300_000)).entry_under(None), None);
+    for (begin, expected) in [(&[][..], 1), (&long[..4_096], 0)] {
+        let mut bytes = begin.to_vec();
+        bytes.resize(4_096, 0);
+        bytes.extend(&found);
+        let salvage = scan(&mut raw(&bytes), &mut |_, _| {}).unwrap();
+        assert_eq!(salvage.entries.len(), expected);
+    }
 }
 
 /// A leaf of redb's whose keys are bytes and whose values are numbers.
