@@ -143,7 +143,7 @@ async fn what_is_left_free_in_a_file_is_given_back() {
     let (disk, _) = filled().await;
     disk.tamper(&options(), |tables, _| {
         for number in 10..60 {
-            tables.entries.push(number, &[7; 100_000]).unwrap();
+            tables.entries.push(number, &vec![7; 100_000]).unwrap();
         }
         tables.entries.settle().unwrap();
     });
