@@ -296,3 +296,23 @@ async fn what_lies_before_the_cut_of_a_file_comes_back() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_a_lost_head_stands_on_needs_no_branch_of_its_own() {
+    let case = Case::new();
+    let store = case.disk.open(&options()).unwrap();
+    let one = session(&store, "one");
+    append(&one, "first").await;
+    let lost = append(&one, "<lost>").await;
+    drop((store, one));
+    case.disk.change(|bytes| {
+        for at in 0..bytes.len() - 6 {
+            if bytes[at..].starts_with(b"<lost>") {
+                bytes[at + 1] ^= 1;
+            }
+        }
+    });
+    let (store, report) = case.recover(&options()).await;
+    assert_eq!((report.entries, report.lost_ids), (1, vec![lost]));
+    assert_eq!(heads(&store, "one").await, owned(&[("main", Some(lost))]));
+}
