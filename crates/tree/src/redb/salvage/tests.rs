@@ -282,13 +282,13 @@ fn a_leaf_tells_numbers_and_names_however_far_back_it_lies() {
             let mut salvage = Salvage::default();
             let mut raw = Raw::new(file.try_clone().unwrap()).unwrap();
             let known = salvage.page(&mut raw, offset).unwrap();
-            let numbers: Vec<_> = salvage.numbers.iter().map(|(at, id)| (*at, *id)).collect();
+            let numbers: BTreeMap<_, _> = salvage.numbers.into_iter().collect();
             (known.map(|known| known - offset), numbers, salvage.sessions.len())
         };
         let [one, two] = entries.each_ref().map(Entry::id);
         let end = Some(numbered.len() as u64);
         assert_eq!(salvaged(&numbered), (end, [(40, one), (41, two)].into(), 0));
-        assert_eq!(salvaged(&named), (Some(0), vec![], 1));
+        assert_eq!(salvaged(&named), (Some(0), [].into(), 1));
         assert_eq!(salvaged(&damaged), (None, [(50, one)].into(), 0), "there may be more");
     }
 }
