@@ -133,7 +133,7 @@ mod tests {
             (
                 "\nmodle = \"x\"",
                 2,
-                "unknown key \"modle\"; known are store, key_file, color, preset, window",
+                "unknown key \"modle\"; known are store, key_file, redact, color, preset",
             ),
             ("window = \"9\"", 1, "window: expected a whole number, found a string"),
             ("window = -9", 1, "window: expected a whole number, found \"-9\""),

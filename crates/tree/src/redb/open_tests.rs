@@ -162,7 +162,7 @@ async fn what_is_left_free_in_a_file_is_given_back() {
 async fn a_state_gives_up_the_handle_that_must_be_closed_before_another_is_opened() {
     let (disk, _) = filled().await;
     let open = Arc::new(opened(&disk, &options()).0);
-    let degraded = |reads| State::Degraded { why: String::new(), reads };
+    let degraded = |reads| State::Degraded { why: String::new(), cause: None, reads };
     let states = [State::Open(Arc::clone(&open)), degraded(Some(Arc::clone(&open)))];
     assert!(states.into_iter().all(|state| state.into_handle().is_some()));
     assert!([degraded(None), State::Closed].into_iter().all(|state| state.into_handle().is_none()));
