@@ -221,20 +221,19 @@ impl Writer {
             drop(round);
             Ok(())
         });
-        if is_damage(cause) {
-            // Opening it again would not mend it, and what is undamaged can still be read.
+        let elsewhere = self.shared.check_in_place().err();
+        if is_damage(cause) || elsewhere.is_some() {
+            // Opening it again would not mend damage, and what has the name now is for whoever opens that: this handle
+            // reads on in its own file, and nothing at all where that would be less than what was answered.
             self.dirty = false;
-            if let Err(error) = self.republish() {
-                tracing::error!(kind = ?error.kind(), "what the log holds cannot be read");
-                self.shared.set(State::degraded(&error, None));
+            match (self.republish(), elsewhere) {
+                (Err(error), _) => {
+                    tracing::error!(kind = ?error.kind(), "what the log holds cannot be read");
+                    self.shared.set(State::degraded(&error, None));
+                }
+                (Ok(()), Some(elsewhere)) => self.shared.only_reads(&elsewhere),
+                (Ok(()), None) => {}
             }
-            return;
-        }
-        if let Err(elsewhere) = self.shared.check_in_place() {
-            // What has the name now is for whoever opens it; this handle reads on in its own file.
-            self.dirty = false;
-            let _ = self.republish();
-            self.shared.only_reads(&elsewhere);
             return;
         }
         self.unread.clear();
