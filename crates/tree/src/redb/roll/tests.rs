@@ -1,0 +1,243 @@
+//! Rows in chunks: rolled, settled, repacked, and what a damaged chunk leaves.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::redb::tables::WriteTables;
+
+fn chunk_of(rows: &[&[u8]]) -> Vec<u8> {
+    let mut tail = Tail::default();
+    for row in rows {
+        tail.push(0, row);
+    }
+    let all = 0..rows.len();
+    let mut chunk = vec![0; tail.chunk_bytes(&all)];
+    tail.put_chunk(all, &mut chunk);
+    chunk
+}
+
+fn row(number: u64, len: usize) -> Vec<u8> {
+    (0..len).map(|at| u8::try_from((number + at as u64) % 251).unwrap()).collect()
+}
+
+proptest! {
+    #[test]
+    fn what_was_pushed_reads_back_in_every_way(
+        groups in vec(vec(prop_oneof![0_usize..300, 900_usize..1_300, 3_900_usize..20_000], 1..40), 1..6),
+        chunk_bytes in prop_oneof![Just(SHORT_BYTES), Just(LONG_BYTES)],
+        settles: bool,
+    ) {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = redb::Builder::new().create_with_backend(backend).unwrap();
+        let txn = database.begin_write().unwrap();
+        let mut roll = WriteTables::open(&txn).unwrap().entries;
+        roll.chunk_bytes = chunk_bytes;
+        let mut rows: Vec<Vec<u8>> = Vec::new();
+        for group in groups {
+            for len in group {
+                let number = rows.len() as u64;
+                rows.push(row(number, len));
+                roll.push(number, &rows[rows.len() - 1]).unwrap();
+            }
+            if settles {
+                roll.settle().unwrap();
+                prop_assert_eq!(roll.tail.rows().count(), 0);
+                let last = rows.len() - 1;
+                rows[last] = b"another".to_vec();
+                roll.replace(last as u64, b"another").unwrap();
+            }
+        }
+        let end = rows.len() as u64;
+        prop_assert_eq!(roll.end().unwrap(), end);
+        let mut down = Reading::new(&roll);
+        for (index, row) in rows.iter().enumerate().rev() {
+            let number = index as u64;
+            let chunk = roll.chunk(number).unwrap().unwrap();
+            prop_assert_eq!(chunk.get(number), Some(row.as_slice()));
+            prop_assert_eq!(down.get(number).unwrap(), Some(row.as_slice()));
+        }
+        prop_assert!(Reading::new(&roll).get(end).unwrap().is_none());
+        let from = end / 2;
+        let mut next = from;
+        roll.visit(from, |number, bytes| {
+            let index = usize::try_from(number).unwrap();
+            assert!(number == next && bytes == rows[index], "row {number}");
+            next += 1;
+            Ok(true)
+        }).unwrap();
+        prop_assert_eq!(next, end);
+        for chunk in roll.table.iter().unwrap() {
+            let (first, chunk) = chunk.unwrap();
+            let most = chunk_bytes.min(MOST_PAGE_BYTES - LEAF_BYTES);
+            let count = super::rows(first.value(), chunk.value()).count();
+            prop_assert!(count == 1 || chunk.value().len() <= most, "{count} rows too long");
+        }
+    }
+}
+
+#[test]
+fn small_chunks_are_packed_anew_but_for_a_damaged_one() {
+    let backend = redb::backends::InMemoryBackend::new();
+    let database = redb::Builder::new().create_with_backend(backend).unwrap();
+    let txn = database.begin_write().unwrap();
+    let mut roll = WriteTables::open(&txn).unwrap().entries;
+    let mut damaged = chunk_of(&[&row(0, 900), &row(1, 900)]);
+    damaged[5] = 0xff;
+    roll.table.insert(0, damaged.as_slice()).unwrap();
+    for number in 2..102 {
+        roll.push(number, &row(number, 1_000)).unwrap();
+        roll.settle().unwrap();
+    }
+    roll.repack().unwrap();
+    let firsts: Vec<u64> = roll.table.iter().unwrap().map(|row| row.unwrap().0.value()).collect();
+    assert!(firsts.len() <= 6 && firsts.starts_with(&[0, 2]), "{firsts:?}");
+    assert_eq!(roll.table.get(0).unwrap().unwrap().value(), damaged);
+    for number in 2..102 {
+        let chunk = roll.chunk(number).unwrap().unwrap();
+        assert_eq!(chunk.get(number), Some(row(number, 1_000).as_slice()));
+    }
+    assert_eq!(roll.end().unwrap(), 102);
+    roll.push(102, &row(102, 3)).unwrap();
+    roll.repack().unwrap();
+    assert_eq!(roll.end().unwrap(), 103);
+}
+
+/// The numbers that the chunks of a table begin with.
+fn firsts(roll: &Roll<Table<'_, u64, Bytes>>) -> Vec<u64> {
+    roll.table.iter().unwrap().map(|row| row.unwrap().0.value()).collect()
+}
+
+#[test]
+fn rows_gather_until_a_chunk_of_them_would_be_too_long() {
+    let backend = redb::backends::InMemoryBackend::new();
+    let database = redb::Builder::new().create_with_backend(backend).unwrap();
+    let txn = database.begin_write().unwrap();
+    let mut roll = WriteTables::open(&txn).unwrap().entries;
+    // The count, and of each row its end and its bytes.
+    roll.chunk_bytes = 4 + (4 + 40) + (4 + 48);
+    roll.push(0, &row(0, 40)).unwrap();
+    roll.push(1, &row(1, 48)).unwrap();
+    assert_eq!((roll.tail.rows().count(), firsts(&roll)), (2, vec![]));
+    roll.push(2, &[]).unwrap();
+    assert_eq!((roll.tail.rows().count(), firsts(&roll)), (1, vec![0]));
+    roll.push(3, &row(3, 1_000)).unwrap();
+    roll.push(4, &[]).unwrap();
+    assert_eq!((roll.tail.rows().count(), firsts(&roll)), (1, vec![0, 2, 3]));
+    assert_eq!(roll.end().unwrap(), 5);
+}
+
+#[test]
+fn chunks_are_packed_anew_down_to_the_first_that_is_packed_and_so_many_bytes_at_a_time() {
+    let backend = redb::backends::InMemoryBackend::new();
+    let database = redb::Builder::new().create_with_backend(backend).unwrap();
+    let txn = database.begin_write().unwrap();
+    let mut roll = WriteTables::open(&txn).unwrap().entries;
+    for (first_bytes, expected) in [(PACKED_BYTES, vec![0, 1]), (PACKED_BYTES - 1, vec![0])] {
+        for (number, len) in [(0, first_bytes - 8), (1, 20), (2, 20)] {
+            let chunk = chunk_of(&[&row(number, len)]);
+            roll.table.insert(number, chunk.as_slice()).unwrap();
+        }
+        roll.repack().unwrap();
+        assert_eq!(firsts(&roll), expected, "{first_bytes}");
+        roll.table.retain(|_, _| false).unwrap();
+    }
+    let (count, bytes) = (300, 15_000);
+    for number in 0..count {
+        let chunk = chunk_of(&[&row(number, bytes - 8)]);
+        roll.table.insert(number, chunk.as_slice()).unwrap();
+    }
+    roll.repack().unwrap();
+    let packed = (REPACKED_BYTES / bytes) as u64;
+    let left: Vec<u64> = (0..=count - packed).collect();
+    let found = firsts(&roll);
+    assert!(found.starts_with(&left) && found.len() < 200, "{found:?}");
+    for number in 0..count {
+        let chunk = roll.chunk(number).unwrap().unwrap();
+        assert_eq!(chunk.get(number), Some(row(number, bytes - 8).as_slice()));
+    }
+}
+
+fn tail(lens: impl IntoIterator<Item = usize>) -> Tail {
+    let mut tail = Tail::default();
+    for (number, len) in (7..).zip(lens) {
+        tail.push(number, &row(number, len));
+    }
+    tail
+}
+
+/// Bytes of the pages that chunks take.
+fn pages(tail: &Tail, cuts: &[usize]) -> usize {
+    let starts = std::iter::once(&0).chain(cuts);
+    let chunks = starts.zip(cuts).map(|(start, end)| tail.chunk_bytes(&(*start..*end)));
+    chunks.map(|bytes| (bytes + LEAF_BYTES).next_power_of_two().max(LEAST_PAGE_BYTES)).sum()
+}
+
+proptest! {
+    #[test]
+    fn no_other_cuts_take_fewer_pages(
+        lens in vec(prop_oneof![0_usize..2_000, 2_000_usize..70_000], 1..9),
+    ) {
+        let (tail, count) = (tail(lens.iter().copied()), lens.len());
+        let cuts = tail.cuts();
+        prop_assert!(cuts.is_sorted() && cuts.last() == Some(&count));
+        let found = pages(&tail, &cuts);
+        for other in 0..1_u32 << (count - 1) {
+            let ends = (1..count).filter(|end| other & (1 << (end - 1)) != 0);
+            let ends: Vec<usize> = ends.chain([count]).collect();
+            // A chunk is larger than a page only where its first row is.
+            let starts = std::iter::once(&0).chain(&ends);
+            let fits = starts.zip(&ends).all(|(start, end)| {
+                let page = |rows: Range<usize>| {
+                    (tail.chunk_bytes(&rows) + LEAF_BYTES).next_power_of_two()
+                };
+                page(*start..*end) <= page(*start..*start + 1).max(MOST_PAGE_BYTES)
+            });
+            prop_assert!(!fits || found <= pages(&tail, &ends), "{ends:?} before {cuts:?}");
+        }
+    }
+}
+
+#[test]
+fn a_kilobyte_a_row_fills_its_pages_and_a_long_row_takes_the_next_ones_along() {
+    let even = tail(std::iter::repeat_n(1_100, 940));
+    let (bytes, pages_bytes) = (even.bytes.len(), pages(&even, &even.cuts()));
+    assert!(bytes * 100 > pages_bytes * 96, "{bytes} bytes of rows in {pages_bytes}");
+    let long = tail([40_000, 9_000, 9_000, 6_000]);
+    assert_eq!(long.cuts(), [4]);
+    // Each fills its page to the last byte: together they would take a larger one.
+    assert_eq!(tail([4_096 - 24, 8_192 - 24]).cuts(), [1, 2]);
+}
+
+#[test]
+fn a_damaged_tail_leads_nowhere() {
+    let damaged = Tail { first: u64::MAX, ends: vec![5, 3, u32::MAX], bytes: vec![1; 9] };
+    assert!(damaged.rows().count() <= 1);
+}
+
+#[test]
+fn behind_the_last_row_is_none_whatever_lies_where_its_end_would() {
+    // The first row says how long it is, where one more row would say where it ends.
+    let chunk = chunk_of(&[b"\x08\0\0\0said"]);
+    assert_eq!((range(&chunk, 0), range(&chunk, 1)), (Some(8..16), None));
+    let empty = tail([0]);
+    assert_eq!((empty.get(0), empty.get(1)), (Some(&b""[..]), None));
+}
+
+#[test]
+fn a_chunk_gives_back_its_rows_and_damage_leads_nowhere() {
+    let long = [7_u8; 300];
+    let chunk = chunk_of(&[b"one", b"", &long]);
+    let found: Vec<_> = rows(5, &chunk).collect();
+    assert_eq!(found, [(5, &b"one"[..]), (6, b""), (7, &long)]);
+    for at in 0..16 {
+        for byte in [0, 1, 0x7f, 0xff] {
+            let mut damaged = chunk.clone();
+            damaged[at] = byte;
+            for (number, row) in rows(5, &damaged) {
+                assert!(number < 8 + 256 && row.len() <= chunk.len());
+            }
+        }
+    }
+    assert_eq!(rows(u64::MAX, &[1, 0]).count(), 0);
+}
