@@ -122,7 +122,6 @@ fn layers_pass_all_on_and_a_region_further_back() {
         (0, Box::new(Switched::new(Box::new(told.clone()), Switch::default()))),
         (4_096, Box::new(Region { backend: Arc::new(told.clone()), start: 4_096 })),
     ];
-    #[cfg(feature = "sharing")]
     layers.push((0, Box::new(super::turn::Turn::new(Box::new(told.clone())))));
     for (start, layer) in layers {
         calls(&*layer);
@@ -172,7 +171,6 @@ fn a_shelter_changes_nothing_below_it_and_takes_shared_locks_alone() {
     assert_eq!(below[below.len() - tail.len()..], tail);
 }
 
-#[cfg(feature = "sharing")]
 #[test]
 fn who_may_write_after_another_process_makes_what_that_one_wrote_durable_first() {
     let told = Told::default();

@@ -1,4 +1,4 @@
-//! Reads a file raw, and the leaves of redb 4.4's B-trees in it: whatever bytes are there, the answer
+//! Reads a file raw, and the leaves of redb 4.5's B-trees in it: whatever bytes are there, the answer
 //! is pairs that lie inside the file, or none. Nothing here trusts the file, or opens it with redb.
 
 use std::fs::File;

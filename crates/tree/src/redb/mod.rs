@@ -71,7 +71,6 @@ mod sync;
 mod tables;
 #[cfg(test)]
 mod test_disk;
-#[cfg(feature = "sharing")]
 mod turn;
 mod walk;
 mod write;

@@ -1,6 +1,6 @@
 //! A store that several processes have open at once. What one commits the others take up before they look or
-//! write: the keys of new entries into the index in memory, and that bodies were erased or rows changed. This
-//! file alone knows redb's flag for it; why this way and not another: `docs/decisions/0008-several-processes.md`.
+//! write: the keys of new entries into the index in memory, and that bodies were erased or rows changed. This file
+//! alone knows redb's mode for it; why this way and not another: `docs/decisions/0008-several-processes.md`.
 //!
 //! Nothing here makes anything durable, and no process waits for another but for its turn to write.
 
@@ -12,6 +12,7 @@ use super::open::Open;
 use super::rows::Counters;
 use super::sessions::Sessions;
 use super::tables::{Tables, WriteTables};
+use super::turn::Turn;
 use crate::encode;
 use crate::error::{Error, Result};
 use crate::store::{JournalRow, Reason};
@@ -22,8 +23,8 @@ const ROWS_LOOKED_AT: u64 = 1_024;
 /// Who may have a store open at the same time, and what this handle is among them.
 ///
 /// Those that share a store all say so; an exclusive one and they refuse each other with
-/// [`Error::Locked`](crate::Error::Locked). Sharing needs the crate's feature `sharing`, byte-range locks (Linux,
-/// macOS, Windows) and a local disk: no network file system.
+/// [`Error::Locked`](crate::Error::Locked). Sharing needs byte-range locks (Linux, macOS, Windows) and a local disk: no
+/// network file system.
 ///
 /// What it costs: every commit is two-phase and notes which pages are free, whatever
 /// [`Durability`](super::Durability) says; a write waits for its turn, for ever where a process was stopped in the
@@ -64,15 +65,8 @@ impl Sharing {
         if !self.is_shared() {
             return Ok(builder.create_with_backend(backend)?);
         }
-        #[cfg(feature = "sharing")]
-        {
-            builder.set_concurrency_mode(redb::ConcurrencyMode::MultiWriter);
-            Ok(builder.create_with_backend(super::turn::Turn::new(Box::new(backend)))?)
-        }
-        #[cfg(not(feature = "sharing"))]
-        {
-            Err(Error::invalid("sharing", "built without the feature `sharing`").into())
-        }
+        builder.set_concurrency_mode(redb::ConcurrencyMode::MultiWriter);
+        Ok(builder.create_with_backend(Turn::new(Box::new(backend)))?)
     }
 }
 
