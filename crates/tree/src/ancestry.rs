@@ -16,12 +16,25 @@ pub(crate) trait Places {
     fn place(&self, number: Number) -> Result<Arc<Place>>;
 }
 
-/// The jump pointer of a child of `parent`.
+/// The jump pointer of a child of `parent`. It looks up one place, or none: how far jumps lead is told by depths.
 pub(crate) fn jump_under(places: &impl Places, parent: &Place) -> Result<Number> {
-    let Some(near) = jump_of(places, parent)? else { return Ok(parent.number) };
-    let far = jump_of(places, &near)?;
-    let far = far.as_deref().unwrap_or(&near);
-    Ok(if parent.depth - near.depth == near.depth - far.depth { far.number } else { parent.number })
+    let near = jump_levels(parent.depth);
+    if near == 0 || near != jump_levels(parent.depth - near) {
+        return Ok(parent.number);
+    }
+    Ok(jump_of(places, parent)?.map_or(parent.number, |near| near.jump))
+}
+
+/// How far up the jump of an entry at this depth leads: the last term of the depth as a sum of numbers `2^k - 1`,
+/// each the largest that is left.
+fn jump_levels(depth: u64) -> u64 {
+    let (mut left, mut term) = (depth, 0);
+    while left > 0 {
+        let bits = left.saturating_add(1).ilog2();
+        term = (1 << bits) - 1;
+        left -= term;
+    }
+    term
 }
 
 /// The jump ancestor; `None` for a root.

@@ -97,6 +97,20 @@ fn jumps_are_those_of_skew_binary_numbers() {
 }
 
 #[test]
+fn how_far_a_jump_leads_is_told_by_the_depth() {
+    let mut levels = vec![0_u64];
+    for parent in 0..5_000 {
+        let near = levels[parent];
+        let far = levels[parent - usize::try_from(near).unwrap()];
+        levels.push(if near > 0 && near == far { 1 + near + far } else { 1 });
+    }
+    for (depth, levels) in (0..).zip(levels) {
+        assert_eq!(jump_levels(depth), levels, "{depth}");
+    }
+    assert_eq!([u64::MAX - 1, u64::MAX].map(jump_levels), [u64::MAX >> 1, 1]);
+}
+
+#[test]
 fn any_depth_is_reached_in_a_logarithm_of_steps() {
     let woven = Tree::woven(5_000);
     for of in [4_999, 4_095, 4_094, 1_023, 17, 0] {
