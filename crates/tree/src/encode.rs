@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 
 #[cfg(feature = "redb")]
 pub(crate) use self::frame::{
-    FRAME_VERSION, frame, frame_envelope, frame_len, salvage, to_seal, unframe, unsealed,
+    FRAME_VERSION, frame, frame_envelope, frame_into, frame_len, salvage, to_seal, unframe,
+    unsealed,
 };
 use crate::entry::{Body, Commitment, Envelope, Kind, Mask, Nonce};
 use crate::error::{Error, Result};
@@ -95,6 +96,11 @@ pub(crate) fn derived_nonce(secret: &[u8; 32], identity: &[&[u8]]) -> Nonce {
 /// The identity encoding of an envelope.
 pub(crate) fn envelope_bytes(envelope: &Envelope) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
+    put_envelope(&mut out, envelope);
+    out
+}
+
+fn put_envelope(out: &mut Vec<u8>, envelope: &Envelope) {
     out.push(if envelope.masks.is_empty() { ENVELOPE_VERSION } else { MASKING_VERSION });
     out.extend(envelope.kind.code().to_le_bytes());
     out.extend(envelope.at_ms.to_le_bytes());
@@ -107,13 +113,13 @@ pub(crate) fn envelope_bytes(envelope: &Envelope) -> Vec<u8> {
     for name in [&envelope.alias, &envelope.slot] {
         out.push(u8::from(name.is_some()));
         if let Some(name) = name {
-            put_text(&mut out, name);
+            put_text(out, name);
         }
     }
     for calls in [&envelope.calls, &envelope.answers] {
         out.extend(short_len(calls.len()));
         for call in calls {
-            put_text(&mut out, call);
+            put_text(out, call);
         }
     }
     if !envelope.masks.is_empty() {
@@ -123,7 +129,6 @@ pub(crate) fn envelope_bytes(envelope: &Envelope) -> Vec<u8> {
             out.extend(mask.saved_tokens.to_le_bytes());
         }
     }
-    out
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{
-    ENVELOPE_VERSION, MASKING_VERSION, Reader, commit_parts, envelope_bytes, id_of_parts, put_text,
+    ENVELOPE_VERSION, MASKING_VERSION, Reader, commit_parts, id_of_parts, put_envelope, put_text,
     read_envelope,
 };
 use crate::entry::{Body, Commitment, Content, Entry, Envelope, Kind, Nonce, Sealed, Whole};
@@ -30,17 +30,22 @@ const MARK_BYTES: usize = 8;
 /// hashes to, so that it can be found and trusted with nothing around it. `shorter` is the body compressed,
 /// where that pays.
 pub(crate) fn frame(entry: &Entry, shorter: Option<&[u8]>) -> Vec<u8> {
-    let envelope = envelope_bytes(entry.envelope());
-    let body = match entry.content() {
-        Content::Whole(whole) => shorter.map_or(whole.body.bytes.len(), <[u8]>::len),
-        Content::Sealed(sealed) => sealed.bytes.len(),
-        Content::Erased { .. } | Content::Lost => 0,
-    };
-    let mut out = Vec::with_capacity(envelope.len() + body + 104);
+    let mut out = Vec::new();
+    frame_into(&mut out, entry, shorter);
+    out
+}
+
+/// Makes that frame in memory that is there.
+pub(crate) fn frame_into(out: &mut Vec<u8>, entry: &Entry, shorter: Option<&[u8]>) {
+    out.clear();
     out.extend([FRAME_VERSION, 0]);
     out.extend(&entry.id().as_bytes()[..MARK_BYTES]);
-    put_len(&mut out, envelope.len());
-    out.extend(&envelope);
+    let before = out.len();
+    put_len(out, 0);
+    let start = out.len();
+    put_envelope(out, entry.envelope());
+    let len = len_bytes(out.len() - start);
+    out[before..start].copy_from_slice(&len);
     match entry.content() {
         Content::Erased { commitment } => {
             out[1] |= FLAG_ERASED;
@@ -54,15 +59,14 @@ pub(crate) fn frame(entry: &Entry, shorter: Option<&[u8]>) -> Vec<u8> {
             out[1] |= FLAG_SEALED;
             out.extend(sealed.commitment.0);
             out.extend(sealed.key.to_le_bytes());
-            put_len(&mut out, sealed.bytes.len());
+            put_len(out, sealed.bytes.len());
             out.extend(&sealed.bytes);
         }
         Content::Whole(whole) => {
             out[1] |= if shorter.is_some() { FLAG_COMPRESSED } else { 0 };
-            put_whole(&mut out, whole, shorter);
+            put_whole(out, whole, shorter);
         }
     }
-    out
 }
 
 fn put_whole(out: &mut Vec<u8>, Whole { nonce, body }: &Whole, shorter: Option<&[u8]>) {
@@ -100,7 +104,11 @@ pub(crate) fn unsealed(
 }
 
 fn put_len(out: &mut Vec<u8>, len: usize) {
-    out.extend(u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend(len_bytes(len));
+}
+
+fn len_bytes(len: usize) -> [u8; 4] {
+    u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes()
 }
 
 /// Reads a frame back and recomputes the id from what is there, never trusting a stored one.

@@ -175,6 +175,7 @@ impl Writer {
                     keyring: &open.keyring,
                     merging,
                     sessions,
+                    frame: Vec::new(),
                     appended: Vec::new(),
                     erased: false,
                     wrote: false,

@@ -86,7 +86,7 @@ impl Applier<'_, '_> {
         }
         let committed = self.apply(prepared)?;
         if let Some(mut row) = self.sessions.named(&self.tables, session)? {
-            self.keyring.forget(&mut self.tables, &mut row)?;
+            self.keyring.forget(&mut self.tables, self.sessions.take(&mut row))?;
             self.sessions.put(row);
         }
         self.erased = true;
@@ -115,7 +115,7 @@ impl Applier<'_, '_> {
         let missing = || Error::NotFound { what: "session", name: session.to_owned() };
         let row = self.sessions.named(&self.tables, session)?.ok_or_else(missing)?;
         let head = self.overlay().id_of(row.head)?;
-        Ok(Committed { ids: Vec::new(), added: 0, branch: row.active, head, journal: None })
+        Ok(Committed { ids: Vec::new(), added: 0, branch: row.active.clone(), head, journal: None })
     }
 
     fn replace(&mut self, number: Number, frame: &[u8]) -> Result<(), Fault> {

@@ -33,7 +33,7 @@ pub(super) struct Keyring {
 /// The key that what a session appends goes under.
 pub(super) struct Sealing<'k> {
     encrypt: &'k dyn Encrypt,
-    number: u64,
+    pub(super) number: u64,
     key: SessionKey,
 }
 
@@ -68,11 +68,12 @@ impl Keyring {
         options.encrypt.as_ref().map(wrap).transpose()
     }
 
-    /// The key of a session, made where it has none yet; `None` where the store is not encrypted.
+    /// The key of a session, made where it has none yet, which its row is then to name; `None` where the store is not
+    /// encrypted.
     pub(super) fn of_session(
         &self,
         tables: &mut WriteTables<'_>,
-        session: &mut SessionRow,
+        session: &SessionRow,
     ) -> Result<Option<Sealing<'_>>> {
         let Some(encrypt) = self.encrypt.as_deref() else { return Ok(None) };
         if let Some(number) = session.key
@@ -84,7 +85,6 @@ impl Keyring {
         let key = random_key(&self.sources);
         let wrapped = encrypt.wrap(&key, random(&self.sources), &context(number))?;
         tables.put_key(number, &wrapped).map_err(Error::from)?;
-        session.key = Some(number);
         self.keys().insert(number, Some(key.clone()));
         Ok(Some(Sealing { encrypt, number, key }))
     }

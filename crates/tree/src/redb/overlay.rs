@@ -1,7 +1,7 @@
 //! What a change sees while it is checked: the store, and on top of it the entries it adds itself.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cache::Caches;
@@ -18,6 +18,9 @@ use crate::entry::{Draft, Entry, Envelope, Parent};
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::place::{Number, Place};
+
+/// New entries of a change that are looked through for an id; more of them are found by their hash.
+const FEW: usize = 8;
 
 /// An entry of the change that is new, ready to be written.
 pub(super) struct New {
@@ -36,7 +39,8 @@ pub(super) struct Overlay<'a, 't> {
     pub(super) sessions: &'a Sessions,
     /// Entries the store holds; numbers from here on are the change's own.
     pub(super) entries: u64,
-    pub(super) new: RefCell<BTreeMap<Number, New>>,
+    pub(super) new: RefCell<Vec<New>>,
+    /// Those behind the first few.
     pub(super) new_ids: RefCell<HashMap<Id, Number>>,
     /// By short hash; as in the index, whoever finds something by it compares the alias itself.
     pub(super) new_aliases: RefCell<HashMap<u64, Vec<Number>>>,
@@ -44,8 +48,8 @@ pub(super) struct Overlay<'a, 't> {
 
 impl Places for Overlay<'_, '_> {
     fn place(&self, number: Number) -> Result<Arc<Place>> {
-        if let Some(new) = self.new.borrow().get(&number) {
-            return Ok(Arc::clone(&new.place));
+        if let Some(place) = self.of_new(number, |new| Arc::clone(&new.place)) {
+            return Ok(place);
         }
         if let Some(place) = self.sessions.leaf(number) {
             return Ok(Arc::clone(place));
@@ -59,8 +63,8 @@ impl Places for Overlay<'_, '_> {
 
 impl Above for Overlay<'_, '_> {
     fn envelope(&self, number: Number) -> Result<Envelope> {
-        match self.new.borrow().get(&number) {
-            Some(new) => Ok(new.entry.envelope().clone()),
+        match self.of_new(number, |new| new.entry.envelope().clone()) {
+            Some(envelope) => Ok(envelope),
             None => self.tables.frame_at(number)?.envelope(),
         }
     }
@@ -74,12 +78,21 @@ impl Overlay<'_, '_> {
     /// Adds an entry of the change; answers its place.
     pub(super) fn add(&self, new: New) -> Arc<Place> {
         let place = Arc::clone(&new.place);
-        self.new_ids.borrow_mut().insert(place.id, place.number);
+        let mut all = self.new.borrow_mut();
+        if all.len() >= FEW {
+            self.new_ids.borrow_mut().insert(place.id, place.number);
+        }
         if let Some(alias) = place.alias {
             self.new_aliases.borrow_mut().entry(alias).or_default().push(place.number);
         }
-        self.new.borrow_mut().insert(place.number, new);
+        all.push(new);
         place
+    }
+
+    /// What the change itself has at that number.
+    fn of_new<T>(&self, number: Number, what: impl FnOnce(&New) -> T) -> Option<T> {
+        let nth = usize::try_from(number.checked_sub(self.entries)?).ok()?;
+        self.new.borrow().get(nth).map(what)
     }
 
     pub(super) fn find(&self, id: &Id) -> Result<Option<Arc<Place>>> {
@@ -99,6 +112,9 @@ impl Overlay<'_, '_> {
     }
 
     fn find_new(&self, id: &Id) -> Result<Option<Arc<Place>>> {
+        if let Some(new) = self.new.borrow().iter().take(FEW).find(|new| new.place.id == *id) {
+            return Ok(Some(Arc::clone(&new.place)));
+        }
         let number = self.new_ids.borrow().get(id).copied();
         number.map(|number| self.place(number)).transpose()
     }
@@ -110,7 +126,7 @@ impl Overlay<'_, '_> {
         let mut numbers = view.numbers(Which::Aliases, &self.tables.aliases, hash)?;
         numbers.extend(self.new_aliases.borrow().get(&hash).into_iter().flatten());
         for number in numbers {
-            if number < self.entries || self.new.borrow().contains_key(&number) {
+            if number < self.entries || self.of_new(number, |_| ()).is_some() {
                 let envelope = self.envelope(number)?;
                 if envelope.alias.as_deref() == Some(alias) {
                     return Ok(Some((self.place(number)?, envelope)));
@@ -125,8 +141,8 @@ impl Overlay<'_, '_> {
     }
 
     fn same_body(&self, number: Number, draft: &Draft) -> Result<bool> {
-        if let Some(new) = self.new.borrow().get(&number) {
-            return Ok(is_same(&new.entry, draft));
+        if let Some(same) = self.of_new(number, |new| is_same(&new.entry, draft)) {
+            return Ok(same);
         }
         let place = self.place(number)?;
         let entry =
@@ -135,14 +151,14 @@ impl Overlay<'_, '_> {
         Ok(is_same(&entry, draft))
     }
 
-    /// The entry a draft already is, by alias or by id.
+    /// The entry a draft already is, by alias or by the id it has there.
     pub(super) fn known(
         &self,
         draft: &Draft,
+        id: &Id,
         above: Option<&Arc<Place>>,
         session: &SessionRow,
     ) -> Result<Option<Arc<Place>>> {
-        let parent = above.map(|place| place.id);
         if let Some(alias) = &draft.envelope().alias
             && let Some((place, envelope)) = self.aliased(session.tree, alias)?
         {
@@ -150,7 +166,7 @@ impl Overlay<'_, '_> {
             // A draft that goes under what is there is still that draft when it is tried again after its
             // branch has moved on.
             let moved_on = draft.parent == Parent::Previous && place.session == session.number;
-            wanted.parent = if moved_on { envelope.parent } else { parent };
+            wanted.parent = if moved_on { envelope.parent } else { above.map(|place| place.id) };
             let same =
                 envelope.same_but_for_time(&wanted) && self.same_body(place.number, draft)?;
             if same {
@@ -158,15 +174,14 @@ impl Overlay<'_, '_> {
             }
             // What stands on another tree's entries may have the alias of one of them for another. The
             // very entry is itself in any tree.
-            let itself = self.find(&draft.id_under(parent))?;
+            let itself = self.find(id)?;
             let taken = || Error::AliasTaken { alias: alias.clone(), existing: place.id };
             return itself.ok_or_else(taken).map(Some);
         }
-        let id = draft.id_under(parent);
         let has_no_child = |place: &Arc<Place>| {
             place.number >= self.entries || self.sessions.leaf(place.number).is_some()
         };
-        if above.is_some_and(has_no_child) { self.find_new(&id) } else { self.find(&id) }
+        if above.is_some_and(has_no_child) { self.find_new(id) } else { self.find(id) }
     }
 }
 

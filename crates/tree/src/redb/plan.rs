@@ -1,7 +1,6 @@
 //! Decides what a change does: finds its session, heads and parents, tells a retry, derives places, checks
 //! what is expected. It writes nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::apply::Applier;
@@ -11,7 +10,7 @@ use super::tables::WriteTables;
 use crate::ancestry::{self, Places};
 use crate::counted::Counted;
 use crate::derive::{self, Above, Facts};
-use crate::entry::{Draft, Parent};
+use crate::entry::{Draft, Entry, Parent};
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::place::{Number, Place};
@@ -19,9 +18,9 @@ use crate::store::{Change, Committed, Expect, HeadMove, MAIN, MemoWrite, Move, P
 
 /// What a change does, before it is written.
 pub(super) struct Plan {
-    pub(super) session: SessionRow,
+    pub(super) session: Arc<SessionRow>,
     pub(super) created: bool,
-    pub(super) new: BTreeMap<Number, New>,
+    pub(super) new: Vec<New>,
     pub(super) moves: Vec<(HeadMove, Option<Number>)>,
     pub(super) activated: Option<(String, String)>,
     pub(super) committed: Committed,
@@ -37,7 +36,7 @@ impl Plan {
 
 impl Applier<'_, '_> {
     /// What `change` does, or why it is refused.
-    pub(super) fn plan(&self, change: &Change, known: Option<SessionRow>) -> Result<Plan> {
+    pub(super) fn plan(&self, change: &Change, known: Option<Arc<SessionRow>>) -> Result<Plan> {
         let overlay = self.overlay();
         let (session, created) = self.session(change, known, &overlay)?;
         let heads = self.heads(change, &session)?;
@@ -76,9 +75,9 @@ impl Applier<'_, '_> {
     fn session(
         &self,
         change: &Change,
-        known: Option<SessionRow>,
+        known: Option<Arc<SessionRow>>,
         overlay: &Overlay<'_, '_>,
-    ) -> Result<(SessionRow, bool)> {
+    ) -> Result<(Arc<SessionRow>, bool)> {
         match (known, change.presence) {
             (Some(_), Presence::New) => {
                 Err(Error::Exists { what: "session", name: change.session.clone() })
@@ -100,7 +99,7 @@ impl Applier<'_, '_> {
                 let active = change.moves.first().and_then(|moved| moved.branch.as_deref());
                 let active = active.unwrap_or(MAIN);
                 let row = SessionRow::new(number, &change.session, tree, active, change.at_ms);
-                Ok((row, true))
+                Ok((Arc::new(row), true))
             }
         }
     }
@@ -147,14 +146,16 @@ impl Applier<'_, '_> {
                 let find = |id: Id| overlay.find(&id)?.ok_or_else(|| Error::no_entry(&id));
                 above = parent.map(find).transpose()?;
             }
-            let place = if let Some(place) = overlay.known(draft, above.as_ref(), session)? {
+            let entry = draft.entry_under(above.as_ref().map(|place| place.id));
+            let known = overlay.known(draft, &entry.id(), above.as_ref(), session)?;
+            let place = if let Some(place) = known {
                 all_there &=
                     place.session == session.number && place.number < self.counters.entries;
                 place
             } else {
                 all_there = false;
                 let new = self.derive(
-                    (index, draft),
+                    (index, draft, entry),
                     above.as_ref(),
                     session,
                     previous_in_session,
@@ -171,13 +172,12 @@ impl Applier<'_, '_> {
 
     fn derive(
         &self,
-        (index, draft): (usize, &Draft),
+        (index, draft, entry): (usize, &Draft, Entry),
         above: Option<&Arc<Place>>,
         session: &SessionRow,
         previous_in_session: Option<Number>,
         overlay: &Overlay<'_, '_>,
     ) -> Result<New> {
-        let entry = draft.entry_under(above.map(|place| place.id));
         let target = match entry.envelope().target {
             Some(id) if derive::needs_target(entry.envelope().kind) => {
                 Some(overlay.find(&id)?.ok_or_else(|| Error::no_entry(&id))?)

@@ -1,7 +1,6 @@
 //! The second half of `recover`: puts entries whose ids are known into a new store, deriving their places
 //! as an append does. It has no opinion on where they come from.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -165,7 +164,7 @@ impl Restorer {
         self.transaction(false, |applier| {
             for row in created {
                 let prepared = Prepared::recovered(&row.name, row.created_ms, Vec::new());
-                applier.write(&prepared, row, true, &BTreeMap::new(), Vec::new(), None)?;
+                applier.write(&prepared, Arc::new(row), true, &[], Vec::new(), None)?;
             }
             for run in waiting.chunk_by(|one, other| one.0 == other.0) {
                 let name = run.first().and_then(|(session, _)| names.get(*session));
@@ -193,7 +192,7 @@ impl Restorer {
                 let moved = HeadMove { branch, existed: false, exists: true, from: None, to };
                 moves.push((moved, place.map(|place| place.number)));
             }
-            applier.write(&prepared, row, false, &BTreeMap::new(), moves, None)?;
+            applier.write(&prepared, row, false, &[], moves, None)?;
             Ok(())
         })
     }
@@ -227,6 +226,7 @@ impl Restorer {
                     keyring: &open.keyring,
                     merging,
                     sessions: &mut sessions,
+                    frame: Vec::new(),
                     appended: Vec::new(),
                     erased: false,
                     wrote: false,

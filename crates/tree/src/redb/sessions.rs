@@ -21,7 +21,8 @@ const LEAVES: usize = 65_536;
 #[derive(Default)]
 pub(super) struct Sessions {
     numbers: HashMap<String, u64>,
-    rows: HashMap<u64, SessionRow, Spread>,
+    /// None where one is being changed.
+    rows: HashMap<u64, Option<Arc<SessionRow>>, Spread>,
     /// Those that the present group changed.
     changed: BTreeSet<u64>,
     /// Those that the table does not have yet.
@@ -35,28 +36,41 @@ impl Sessions {
         &mut self,
         tables: &WriteTables<'_>,
         name: &str,
-    ) -> Result<Option<SessionRow>, Fault> {
-        if let Some(row) = self.numbers.get(name).and_then(|number| self.rows.get(number)) {
-            return Ok(Some(row.clone()));
+    ) -> Result<Option<Arc<SessionRow>>, Fault> {
+        let kept = self.numbers.get(name).and_then(|number| self.row(*number));
+        if kept.is_some() {
+            return Ok(kept.cloned());
         }
-        let row = tables.session_named(name)?;
+        let row = tables.session_named(name)?.map(Arc::new);
         if let Some(row) = &row {
-            self.keep(row.clone());
+            self.keep(Arc::clone(row));
         }
         Ok(row)
     }
 
+    /// A row that is to change, and is to be put back: where nobody else has it, it is the same memory.
+    pub(super) fn take<'r>(&mut self, row: &'r mut Arc<SessionRow>) -> &'r mut SessionRow {
+        if let Some(kept) = self.rows.get_mut(&row.number) {
+            *kept = None;
+        }
+        Arc::make_mut(row)
+    }
+
     /// Replaces a row.
-    pub(super) fn put(&mut self, row: SessionRow) {
+    pub(super) fn put(&mut self, row: Arc<SessionRow>) {
         self.changed.insert(row.number);
         self.keep(row);
     }
 
-    fn keep(&mut self, row: SessionRow) {
+    fn keep(&mut self, row: Arc<SessionRow>) {
         if !self.rows.contains_key(&row.number) {
             self.numbers.insert(row.name.clone(), row.number);
         }
-        self.rows.insert(row.number, row);
+        self.rows.insert(row.number, Some(row));
+    }
+
+    fn row(&self, number: u64) -> Option<&Arc<SessionRow>> {
+        self.rows.get(&number)?.as_ref()
     }
 
     /// Notes an entry that is written.
@@ -78,7 +92,7 @@ impl Sessions {
 
     /// Notes what the group changed: called at its end.
     pub(super) fn note(&mut self, tables: &mut WriteTables<'_>) -> Result<()> {
-        for row in self.changed.iter().filter_map(|number| self.rows.get(number)) {
+        for row in self.changed.iter().filter_map(|number| self.row(*number)) {
             tables.note_session(row)?;
         }
         self.unwritten.append(&mut self.changed);
@@ -88,7 +102,7 @@ impl Sessions {
     /// Writes what changed: called before each commit.
     pub(super) fn flush(&mut self, tables: &mut WriteTables<'_>) -> Result<(), Fault> {
         for number in std::mem::take(&mut self.unwritten) {
-            if let Some(row) = self.rows.get(&number) {
+            if let Some(row) = self.row(number) {
                 tables.put_session(row)?;
             }
         }

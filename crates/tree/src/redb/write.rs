@@ -1,7 +1,6 @@
 //! Writes what a change does, once that is decided: entries and their places, heads, the session, the row
 //! of the journal.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::apply::Applier;
@@ -32,47 +31,30 @@ impl Applier<'_, '_> {
     pub(super) fn write(
         &mut self,
         Prepared { change, shorter, .. }: &Prepared,
-        mut session: SessionRow,
+        mut row: Arc<SessionRow>,
         created: bool,
-        new: &BTreeMap<Number, New>,
+        new: &[New],
         moves: Vec<(HeadMove, Option<Number>)>,
         activated: Option<(String, String)>,
     ) -> Result<u64> {
         self.wrote = true;
         let first_entry = self.counters.entries;
-        let sealing = if new.values().any(|new| keyring::is_sealed(&new.entry)) {
-            self.keyring.of_session(&mut self.tables, &mut session)?
-        } else {
-            None
-        };
-        for (number, New { draft, entry, place }) in new {
-            let shorter = shorter.get(*draft).and_then(Option::as_deref);
-            let sealed =
-                sealing.as_ref().map(|sealing| sealing.seal(entry, shorter)).transpose()?;
-            let frame = match sealed.flatten() {
-                Some(sealed) => encode::frame(&sealed, None),
-                None => encode::frame(entry, shorter),
-            };
-            self.counters.stored_bytes += frame.len() as u64;
-            let row = place_row::pack(place)?;
-            self.tables.append_entry(*number, &frame)?;
-            self.tables.append_place(*number, &row)?;
-            self.index.insert(self.merging, place);
-            self.sessions.grow(place);
-            self.appended.push(Stored { place: Arc::clone(place), entry: Arc::clone(entry) });
-            session.first_entry.get_or_insert(*number);
-            session.last_entry = Some(*number);
+        let key = self.append(new, shorter, &row)?;
+        let session = self.sessions.take(&mut row);
+        session.key = key.or(session.key);
+        if let (Some(first), Some(last)) = (new.first(), new.last()) {
+            session.first_entry.get_or_insert(first.place.number);
+            session.last_entry = Some(last.place.number);
         }
-        self.counters.entries += new.len() as u64;
         session.entries += new.len() as u64;
         for (moved, to) in &moves {
-            self.move_head(&mut session, moved, *to)?;
+            self.move_head(session, moved, *to)?;
         }
         if let Some((_, active)) = &activated {
-            self.activate(&mut session, active)?;
+            self.activate(session, active)?;
         }
         session.changed_ms = change.at_ms;
-        let row = JournalRow {
+        let journal = JournalRow {
             number: self.counters.journal_rows,
             session: session.number,
             previous_in_session: (!created).then_some(session.last_journal),
@@ -84,8 +66,50 @@ impl Applier<'_, '_> {
             activated,
             before: session.journal_root,
         };
-        self.record(session, created, &row)?;
-        Ok(row.number)
+        let bytes = encode::pack(&journal)?;
+        self.tables.append_journal(journal.number, &bytes)?;
+        self.counters.journal_rows += 1;
+        session.last_journal = journal.number;
+        session.journal_root = encode::chained(&session.journal_root, &bytes);
+        if created {
+            self.tables.put_name(session.name.as_bytes(), session.number)?;
+            self.counters.sessions += 1;
+            // Others of this group may fork from it.
+            self.tables.put_session(session)?;
+        }
+        self.sessions.put(row);
+        Ok(journal.number)
+    }
+
+    /// Appends entries; answers the number of the key they are sealed under.
+    fn append(
+        &mut self,
+        new: &[New],
+        shorter: &[Option<Vec<u8>>],
+        session: &SessionRow,
+    ) -> Result<Option<u64>> {
+        let sealing = if new.iter().any(|new| keyring::is_sealed(&new.entry)) {
+            self.keyring.of_session(&mut self.tables, session)?
+        } else {
+            None
+        };
+        for New { draft, entry, place } in new {
+            let shorter = shorter.get(*draft).and_then(Option::as_deref);
+            let sealed =
+                sealing.as_ref().map(|sealing| sealing.seal(entry, shorter)).transpose()?;
+            match sealed.flatten() {
+                Some(sealed) => encode::frame_into(&mut self.frame, &sealed, None),
+                None => encode::frame_into(&mut self.frame, entry, shorter),
+            }
+            self.counters.stored_bytes += self.frame.len() as u64;
+            self.tables.append_entry(place.number, &self.frame)?;
+            self.tables.append_place(place.number, &place_row::pack(place)?)?;
+            self.index.insert(self.merging, place);
+            self.sessions.grow(place);
+            self.appended.push(Stored { place: Arc::clone(place), entry: Arc::clone(entry) });
+        }
+        self.counters.entries += new.len() as u64;
+        Ok(sealing.map(|sealing| sealing.number))
     }
 
     fn move_head(
@@ -117,27 +141,6 @@ impl Applier<'_, '_> {
         self.tables.remove_head(session.number, active)?;
         active.clone_into(&mut session.active);
         (session.has_active, session.head) = (head.is_some(), head.flatten());
-        Ok(())
-    }
-
-    fn record(
-        &mut self,
-        mut session: SessionRow,
-        created: bool,
-        row: &JournalRow,
-    ) -> Result<(), Fault> {
-        let bytes = encode::pack(row)?;
-        self.tables.append_journal(row.number, &bytes)?;
-        self.counters.journal_rows += 1;
-        session.last_journal = row.number;
-        session.journal_root = encode::chained(&session.journal_root, &bytes);
-        if created {
-            self.tables.put_name(session.name.as_bytes(), session.number)?;
-            self.counters.sessions += 1;
-            // Others of this group may fork from it.
-            self.tables.put_session(&session)?;
-        }
-        self.sessions.put(session);
         Ok(())
     }
 }
