@@ -11,8 +11,6 @@ use super::sim_disk::SimDisk;
 
 /// Bytes of the log of a store on such a disk; shared stores do not use it.
 pub const LOG_BYTES: u64 = 4_096;
-/// Where redb's bytes begin: `docs/format.md`, section 3.
-const DATABASE_AT: u64 = 4_096 + LOG_BYTES;
 
 /// A disk and the locks on it.
 #[derive(Clone, Debug)]
@@ -42,8 +40,6 @@ struct Life {
     written: Written,
     dies_at: Option<u64>,
     dead: bool,
-    keeps_back: bool,
-    kept_back: bool,
 }
 
 /// What a process wrote.
@@ -92,23 +88,6 @@ impl Process {
     pub fn kill_at(&self, nth: u64) {
         let mut life = self.life.lock().unwrap();
         life.dies_at = Some(life.calls + nth);
-    }
-
-    /// Plants a bug: what is written where redb's bytes begin and stands there already is kept back, and the
-    /// sync behind it.
-    pub fn keep_back(&self) {
-        self.life.lock().unwrap().keeps_back = true;
-    }
-
-    /// Whether this write is kept back.
-    fn keeps_back(&self, offset: u64, data: &[u8]) -> bool {
-        let mut now = vec![0; data.len()];
-        let mut life = self.life.lock().unwrap();
-        life.kept_back = life.keeps_back
-            && offset == DATABASE_AT
-            && self.machine.disk.read(offset, &mut now).is_ok()
-            && now == data;
-        life.kept_back
     }
 
     /// What it wrote so far.
@@ -213,18 +192,12 @@ impl StorageBackend for Opened {
     }
 
     fn sync_data(&self) -> Result<()> {
-        if std::mem::take(&mut self.0.life.lock().unwrap().kept_back) {
-            return Ok(());
-        }
         self.0.tick()?;
         self.0.life.lock().unwrap().written.syncs += 1;
         self.0.machine.disk.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        if self.0.keeps_back(offset, data) {
-            return Ok(());
-        }
         self.0.tick()?;
         self.0.life.lock().unwrap().written.bytes += data.len() as u64;
         self.0.machine.disk.write(offset, data)

@@ -82,6 +82,11 @@ impl SimDisk {
         self.lock().calls
     }
 
+    /// Syncs so far, failed ones too.
+    pub fn syncs(&self) -> u64 {
+        self.lock().syncs
+    }
+
     /// Whether power was lost.
     pub fn is_dead(&self) -> bool {
         self.lock().dead

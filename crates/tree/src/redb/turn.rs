@@ -1,8 +1,8 @@
-//! A backend under a store that several processes write to, one at a time. redb lets the next writer begin on a
-//! commit whose last sync was never made, where the process that made it was killed in front of that sync: pages
-//! of the state before are then overwritten while the disk still holds that state to be the newest one, and a
-//! power loss at that moment costs the store. So whoever finds at its turn that another one wrote last makes that
-//! durable before it writes anything.
+//! A backend under a store that several processes write to, one at a time. redb marks a commit whose last sync is
+//! still to be made, and whoever writes next syncs first: enough where the process that made it was killed, but not
+//! where that sync failed, which leaves its pages clean, so that the next one passes them over. Pages of the state
+//! before are then overwritten while the disk still holds that state to be the newest one, and a power loss at that
+//! moment costs the store. So whoever finds at its turn that another one wrote last writes that again, and syncs.
 
 use std::io;
 use std::ops::Bound;
