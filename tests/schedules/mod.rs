@@ -159,9 +159,9 @@ macro_rules! writers_and_a_committer {
                 there.map(|(change, _)| *change).collect()
             }
 
-            fn sync(&self, records: usize, fate: Fate) {
+            fn sync(&self, fate: Fate) {
                 let mut log = self.log.lock().unwrap();
-                for (_, one) in log.iter_mut().take(records) {
+                for (_, one) in log.iter_mut() {
                     if *one == Fate::Written {
                         *one = fate;
                     }
@@ -169,10 +169,10 @@ macro_rules! writers_and_a_committer {
             }
         }
 
-        /// One sync.
+        /// One record, and its sync.
         struct Sync {
             disk: Arc<Disk>,
-            records: usize,
+            changes: Vec<u32>,
             case: Case,
             fails: Option<Failing>,
         }
@@ -180,15 +180,15 @@ macro_rules! writers_and_a_committer {
         impl Voyage for Sync {
             type Failure = ();
 
-            fn finish(&self) -> Result<(), ()> {
+            fn finish(&mut self) -> Result<(), ()> {
+                let record = self.changes.drain(..).map(|change| (change, Fate::Written));
+                self.disk.log.lock().unwrap().extend(record);
                 if let Some(failing) = self.fails {
                     let durable = failing == Failing::Durable;
-                    let fate = if durable { Fate::Durable } else { Fate::Lost };
-                    // With what was written since.
-                    self.disk.sync(usize::MAX, fate);
+                    self.disk.sync(if durable { Fate::Durable } else { Fate::Lost });
                     return Err(());
                 }
-                self.disk.sync(self.records, Fate::Durable);
+                self.disk.sync(Fate::Durable);
                 if self.case.waits_to_show {
                     self.disk.sight.answers();
                 }
@@ -227,14 +227,12 @@ macro_rules! writers_and_a_committer {
                 }
                 self.before.clone_from(&self.applied);
                 self.applied.extend(&changes);
-                let mut log = self.disk.log.lock().unwrap();
-                log.extend(changes.iter().map(|change| (*change, Fate::Written)));
-                let (disk, records) = (Arc::clone(&self.disk), log.len());
-                let sync = Sync { disk, records, case: self.case, fails };
-                Ok((changes.into_iter().map(Ok).collect(), sync))
+                let answers = changes.iter().copied().map(Ok).collect();
+                let disk = Arc::clone(&self.disk);
+                Ok((answers, Sync { disk, changes, case: self.case, fails }))
             }
 
-            fn finish(&mut self, sync: Sync) -> Result<(), ()> {
+            fn finish(&mut self, mut sync: Sync) -> Result<(), ()> {
                 sync.finish()?;
                 if !self.case.waits_to_show {
                     let stale = self.case.plant == Plant::StaleRead;
@@ -266,9 +264,9 @@ macro_rules! writers_and_a_committer {
             }
         }
 
-        type Sky = Flight<Group<Arc<Slot>, Answer, Sync>, ()>;
+        type InFlight = Flight<Group<Arc<Slot>, Answer, Sync>, ()>;
 
-        fn committer(queue: &Queue<Request>, flight: &Sky, mut store: Store) {
+        fn committer(queue: &Queue<Request>, flight: &InFlight, mut store: Store) {
             let caps = Caps { entries: store.case.batch, bytes: 100 };
             loop {
                 match queue.take(caps, None) {
@@ -372,7 +370,7 @@ macro_rules! writers_and_a_committer {
             let disk = Arc::new(Disk { log, visible, sight: Sight::new() });
             let (applied, before) = (Vec::new(), Vec::new());
             let store = Store { disk: Arc::clone(&disk), case, groups: 0, applied, before };
-            let flight = Arc::new(Sky::new());
+            let flight = Arc::new(InFlight::new());
             let flying = case.overlaps.then(|| {
                 let (queue, flight) = (Arc::clone(&queue), Arc::clone(&flight));
                 thread::spawn(move || flight.run(|group| fly(&queue, group)))

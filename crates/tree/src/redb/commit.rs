@@ -1,6 +1,5 @@
 //! What the writer commits, and to what: a group to the log, a round to redb, the whole store to a checkpoint.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,8 +25,8 @@ const RECORD_BYTES: usize = 1 << 20;
 /// A group in the present round, and what is left to do for it.
 pub(super) struct Pending {
     open: Arc<Open>,
-    /// Whether the log has it; redb alone does, otherwise.
-    is_logged: bool,
+    /// What the log is to have; redb alone has it, otherwise.
+    record: Option<log::Appending>,
     /// What the round comes to with it, where it ends.
     ends: Option<Ends>,
     wrote: bool,
@@ -37,25 +36,25 @@ pub(super) struct Pending {
 /// Makes a group durable by the log.
 pub(super) struct Logging {
     open: Arc<Open>,
-    log: log::Syncing,
+    record: log::Appending,
 }
 
 impl Voyage for Logging {
     type Failure = Error;
 
-    fn finish(&self) -> Result<()> {
-        sync(&self.open, &self.log)?;
+    fn finish(&mut self) -> Result<()> {
+        log(&self.open, &mut self.record, true)?;
         self.open.sight.answers();
         Ok(())
     }
 }
 
-fn sync(open: &Open, log: &log::Syncing) -> Result<()> {
-    open.guarded(|| Ok(log.finish().map_err(logging)?))
-}
-
-fn logging(cause: io::Error) -> Error {
-    file::storage("writing the log", cause)
+fn log(open: &Open, record: &mut log::Appending, syncs: bool) -> Result<()> {
+    let mut done = || {
+        record.write()?;
+        if syncs { record.sync() } else { Ok(()) }
+    };
+    open.guarded(|| Ok(done().map_err(|cause| file::storage("writing the log", cause))?))
 }
 
 impl Committer<Box<Prepared>, Answer> for Writer {
@@ -72,15 +71,14 @@ impl Committer<Box<Prepared>, Answer> for Writer {
         let Applied { answers, counters, erased, wrote, record } = applied;
         let answers = answers.into_iter().zip(changes);
         let answers = answers.map(|(answer, change)| Answer::new(answer, &caches, change));
-        let record = record.filter(|_| wrote);
-        let is_logged = record.is_some();
-        let ends = match record {
+        let record = record.filter(|_| wrote).map(|record| {
+            self.unread.push(&record);
+            self.log.append(record)
+        });
+        let ends = match &record {
             _ if !wrote => None,
-            Some(record) => {
-                self.unread.push(record);
-                // Who reads does not wait, as long as there is somebody.
-                (open.is_read() || erased).then_some(Ends::Readable)
-            }
+            // Who reads does not wait, as long as there is somebody.
+            Some(_) => (open.is_read() || erased).then_some(Ends::Readable),
             None => Some(durability.saves()),
         };
         if wrote {
@@ -89,18 +87,19 @@ impl Committer<Box<Prepared>, Answer> for Writer {
         }
         self.round = (wrote || !self.unread.is_empty()).then_some(round);
         let answers = answers.collect();
-        Ok((answers, Pending { open, is_logged, ends, wrote, erased }))
+        Ok((answers, Pending { open, record, ends, wrote, erased }))
     }
 
     fn finish(&mut self, group: Pending) -> Result<()> {
-        let Pending { open, is_logged, ends, wrote, erased } = group;
+        let Pending { open, record, ends, wrote, erased } = group;
         if !wrote {
             return Ok(());
         }
-        if is_logged && self.shared.options.durability.lag().is_none() {
-            sync(&open, &self.log.syncing())?;
+        if let Some(mut record) = record {
+            log(&open, &mut record, self.syncs())?;
         }
-        if let Some((ends, round)) = ends.zip(self.round.take_if(|_| ends.is_some())) {
+        let ended = if ends.is_some() { self.round.take() } else { None };
+        if let Some((ends, round)) = ends.zip(ended) {
             self.end(&open, round, ends)?;
             open.committed(erased);
         } else {
@@ -112,11 +111,13 @@ impl Committer<Box<Prepared>, Answer> for Writer {
     }
 
     fn depart(&mut self, group: Pending) -> Result<Logging, Pending> {
-        let syncs = group.is_logged && self.shared.options.durability.lag().is_none();
-        if !syncs || group.ends.is_some() || self.unread.is_full() || !self.has_flight() {
+        if !self.syncs() || group.ends.is_some() || self.unread.is_full() || !self.may_fly() {
             return Err(group);
         }
-        Ok(Logging { open: group.open, log: self.log.syncing() })
+        match group {
+            Pending { open, record: Some(record), .. } => Ok(Logging { open, record }),
+            group => Err(group),
+        }
     }
 
     /// What nobody waits for, once a group is answered.
@@ -149,7 +150,7 @@ fn told(error: &Error, was_tried: bool) -> Error {
 }
 
 impl Writer {
-    /// Applies a group within the present round, and brings it to the log where it fits.
+    /// Applies a group within the present round, and makes a record of it where that fits.
     fn applied(
         &mut self,
         open: &Open,
@@ -158,13 +159,13 @@ impl Writer {
     ) -> Result<(Applied, Round)> {
         let durability = self.shared.options.durability;
         let (known, merging, sessions) = (&self.counters, &mut self.merging, &mut self.sessions);
-        let (log, shared) = (&mut self.log, &self.shared);
+        let (log, shared) = (&self.log, &self.shared);
         let room = if durability.is_logged() { log.room().min(RECORD_BYTES) } else { 0 };
-        let redo = Redo::within(room, self.unread.spare());
+        let redo = Redo::within(room, log.spare());
         let (round, tails) = (self.round.take(), self.tails.take());
         open.guarded(|| {
             let mut round = Round::resume(round, open, tails)?;
-            let mut applied = round.with(|mut tables| {
+            let applied = round.with(|mut tables| {
                 tables.redo = redo;
                 let counters = open.take_up(&tables, known, merging, sessions)?;
                 Applier {
@@ -182,12 +183,14 @@ impl Writer {
                 }
                 .apply_all(changes.iter().map(|change| &**change))
             })?;
-            if let Some(record) = applied.record.as_mut().filter(|_| applied.wrote) {
-                log.append(record).map_err(logging)?;
-            }
             shared.check_in_place()?;
             Ok((applied, round))
         })
+    }
+
+    /// Whether each group is durable before it is answered.
+    fn syncs(&self) -> bool {
+        self.shared.options.durability.lag().is_none()
     }
 
     /// Makes what was answered readable; no group may be in flight.

@@ -46,7 +46,7 @@ pub(super) trait Voyage {
     type Failure;
 
     /// Makes it durable, and sees to it that whoever is answered can read it.
-    fn finish(&self) -> Result<(), Self::Failure>;
+    fn finish(&mut self) -> Result<(), Self::Failure>;
 }
 
 /// Callers, what each will hear, and what must be done before.
@@ -122,7 +122,7 @@ fn bring_back<T, C, A, K: Caller<A>, M: Committer<C, A>>(
 /// Makes a group durable and answers its callers, on the thread of the flight; hands it back where it fails.
 pub(super) fn fly<T, A, K: Caller<A>, V: Voyage>(
     queue: &Queue<T>,
-    group: Group<K, A, V>,
+    mut group: Group<K, A, V>,
 ) -> Option<Failed<Group<K, A, V>, V::Failure>> {
     if let Err(failure) = group.voyage.finish() {
         // Nobody else may come while all callers wait for this.

@@ -9,8 +9,8 @@
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::StorageBackend;
 
@@ -40,23 +40,62 @@ pub(super) struct Log {
     next: u64,
     /// Records below are durable; another thread may make them so.
     synced: Arc<AtomicU64>,
+    /// Memory of records that were written: what comes and goes costs more than what is written to it.
+    spare: Arc<Mutex<Vec<u8>>>,
 }
 
-/// Makes the records durable that the log had when it was taken.
-pub(super) struct Syncing {
+/// A record that has its place in the log. It is to be written before the next one, on any thread; until then the log
+/// must not begin anew, nor be synced.
+pub(super) struct Appending {
     backend: Arc<dyn StorageBackend>,
-    records: u64,
+    at: u64,
+    /// Where to allocate blocks to, behind it.
+    allocates: u64,
+    generation: u64,
+    number: u64,
+    record: Vec<u8>,
     synced: Arc<AtomicU64>,
+    spare: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Syncing {
-    pub(super) fn finish(&self) -> io::Result<()> {
-        if self.synced.load(Ordering::Acquire) < self.records {
-            self.backend.sync_data()?;
-            self.synced.store(self.records, Ordering::Release);
+impl Appending {
+    /// Writes it, durable at the next sync. Its first [`HEAD_BYTES`] are filled here.
+    pub(super) fn write(&mut self) -> io::Result<()> {
+        let mut record = std::mem::take(&mut self.record);
+        let len = record.len() - HEAD_BYTES;
+        let (generation, number, synced) = (self.generation, self.number, self.synced());
+        let mut head = RecordHead { generation, number, synced, len, hash: [0; 32] };
+        head.hash = head.hash_of(&record[HEAD_BYTES..]);
+        record[..FIELDS_BYTES].copy_from_slice(&head.fields());
+        record[FIELDS_BYTES..HEAD_BYTES].copy_from_slice(&head.hash);
+        record.resize(record.len().next_multiple_of(PAGE_BYTES), 0);
+        let end = self.at + record.len() as u64;
+        if end < self.allocates {
+            let zeros = vec![0; usize::try_from(self.allocates - end).unwrap_or(0)];
+            self.backend.write(end, &zeros)?;
         }
+        self.backend.write(self.at, &record)?;
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = record;
         Ok(())
     }
+
+    /// Makes it durable, and all before it.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        sync(&*self.backend, &self.synced, self.number + 1)
+    }
+
+    fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+}
+
+/// Makes so many records durable.
+fn sync(backend: &dyn StorageBackend, synced: &AtomicU64, records: u64) -> io::Result<()> {
+    if synced.load(Ordering::Acquire) < records {
+        backend.sync_data()?;
+        synced.store(records, Ordering::Release);
+    }
+    Ok(())
 }
 
 /// What stands in the log where a record is expected.
@@ -76,7 +115,8 @@ impl Log {
     ) -> Self {
         let (at, end) = (range.start, range.end);
         let allocated = if writes_ahead { at } else { end };
-        Self { backend, range, at, allocated, generation, next: 0, synced: Arc::default() }
+        let (synced, spare) = (Arc::default(), Arc::default());
+        Self { backend, range, at, allocated, generation, next: 0, synced, spare }
     }
 
     /// The next record that was made durable and its number, if there is one more.
@@ -93,45 +133,39 @@ impl Log {
         Ok(Some((number, record)))
     }
 
-    /// Writes a record, durable at the next [`Log::sync`]. Its first [`HEAD_BYTES`] are the log's to fill.
-    pub(super) fn append(&mut self, record: &mut Vec<u8>) -> io::Result<()> {
-        let len = record.len() - HEAD_BYTES;
-        let (generation, number, synced) = (self.generation, self.next, self.synced());
-        let mut head = RecordHead { generation, number, synced, len, hash: [0; 32] };
-        head.hash = head.hash_of(&record[HEAD_BYTES..]);
-        record[..FIELDS_BYTES].copy_from_slice(&head.fields());
-        record[FIELDS_BYTES..HEAD_BYTES].copy_from_slice(&head.hash);
-        record.resize(record.len().next_multiple_of(PAGE_BYTES), 0);
-        let end = self.at + record.len() as u64;
-        if end > self.allocated {
-            self.allocated = (end + AHEAD_BYTES).min(self.range.end);
-            let zeros = vec![0; usize::try_from(self.allocated - end).unwrap_or(0)];
-            self.backend.write(end, &zeros)?;
-        }
-        self.backend.write(self.at, record)?;
-        record.truncate(HEAD_BYTES + len);
+    /// Gives a record its place. Its first [`HEAD_BYTES`] are the log's to fill.
+    pub(super) fn append(&mut self, record: Vec<u8>) -> Appending {
+        let (at, number) = (self.at, self.next);
         self.pass(record.len());
-        Ok(())
+        let grows = self.at > self.allocated;
+        if grows {
+            self.allocated = (self.at + AHEAD_BYTES).min(self.range.end);
+        }
+        Appending {
+            backend: Arc::clone(&self.backend),
+            at,
+            allocates: if grows { self.allocated } else { 0 },
+            generation: self.generation,
+            number,
+            record,
+            synced: Arc::clone(&self.synced),
+            spare: Arc::clone(&self.spare),
+        }
+    }
+
+    /// Memory for a record.
+    pub(super) fn spare(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes all records durable.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.syncing().finish()
-    }
-
-    /// What does so on another thread; until that has ended the log must not begin anew, nor be synced.
-    pub(super) fn syncing(&self) -> Syncing {
-        let (backend, synced) = (Arc::clone(&self.backend), Arc::clone(&self.synced));
-        Syncing { backend, records: self.next, synced }
+        sync(&*self.backend, &self.synced, self.next)
     }
 
     /// Whether all records are durable.
     pub(super) fn is_synced(&self) -> bool {
-        self.synced() == self.next
-    }
-
-    fn synced(&self) -> u64 {
-        self.synced.load(Ordering::Acquire)
+        self.synced.load(Ordering::Acquire) == self.next
     }
 
     /// Bytes that one more record may have.
@@ -305,7 +339,7 @@ mod tests {
     fn filled(backend: &Arc<InMemoryBackend>, generation: u64) -> Vec<(u64, Vec<u8>)> {
         let mut log = log(backend, generation);
         for (number, len) in LENS.into_iter().enumerate() {
-            log.append(&mut record(len, b'a' + u8::try_from(number).unwrap())).unwrap();
+            log.append(record(len, b'a' + u8::try_from(number).unwrap())).write().unwrap();
             log.sync().unwrap();
         }
         let records = LENS.into_iter().zip(b'a'..).map(|(len, byte)| vec![byte; len]);
@@ -318,7 +352,7 @@ mod tests {
         let expected = filled(&backend, 7);
         let mut again = log(&backend, 7);
         assert_eq!(all(&mut again).unwrap(), expected);
-        again.append(&mut record(5, b'z')).unwrap();
+        again.append(record(5, b'z')).write().unwrap();
         let last = all(&mut log(&backend, 7)).unwrap().pop();
         assert_eq!(last, Some((LENS.len() as u64, vec![b'z'; 5])));
         let mut untouched = [1; PAGE_BYTES];
@@ -336,7 +370,7 @@ mod tests {
         let mut anew = log(&backend, 7);
         all(&mut anew).unwrap();
         anew.restart(8);
-        anew.append(&mut record(1, b'n')).unwrap();
+        anew.append(record(1, b'n')).write().unwrap();
         // The record behind it is number 1 too, of the filling before.
         assert_eq!(all(&mut log(&backend, 8)).unwrap(), [(0, vec![b'n'])]);
     }
@@ -366,7 +400,7 @@ mod tests {
         let backend = backend();
         let mut writer = log(&backend, 1);
         for byte in [1, 2, 3] {
-            writer.append(&mut record(10, byte)).unwrap();
+            writer.append(record(10, byte)).write().unwrap();
         }
         assert!(!writer.is_synced());
         // Power was lost: the second never reached the disk, the third did.
@@ -378,9 +412,9 @@ mod tests {
     fn room_is_what_one_more_record_may_take() {
         let backend = backend();
         let mut log = log(&backend, 1);
-        log.append(&mut record(PAGE_BYTES, 1)).unwrap();
+        log.append(record(PAGE_BYTES, 1)).write().unwrap();
         let room = log.room();
-        log.append(&mut record(room - HEAD_BYTES, 2)).unwrap();
+        log.append(record(room - HEAD_BYTES, 2)).write().unwrap();
         assert_eq!((log.room(), log.is_used(1)), (0, true));
         assert_eq!(all(&mut self::log(&backend, 1)).unwrap().len(), 2);
     }
@@ -389,10 +423,10 @@ mod tests {
     fn a_torn_record_is_an_error_only_where_a_later_one_vouches_for_it() {
         let backend = backend();
         let mut writer = log(&backend, 1);
-        writer.append(&mut record(10, 1)).unwrap();
+        writer.append(record(10, 1)).write().unwrap();
         writer.sync().unwrap();
         for byte in [2, 3] {
-            writer.append(&mut record(10, byte)).unwrap();
+            writer.append(record(10, byte)).write().unwrap();
         }
         // The third knows the first alone to be durable.
         backend.write(START + PAGE, &[0; HEAD_BYTES]).unwrap();
@@ -427,17 +461,19 @@ mod tests {
             backend.set_len(size).unwrap();
             backend.write(0, &vec![0xee; usize::try_from(size).unwrap()]).unwrap();
             let mut log = Log::new(Arc::clone(&backend) as _, range.clone(), writes_ahead, 1);
-            log.append(&mut record(1, 1)).unwrap();
+            log.append(record(1, 1)).write().unwrap();
             let ahead = START + PAGE + AHEAD_BYTES;
             let found = [START - 1, START + PAGE, ahead - 1, ahead].map(|at| filled(at, &backend));
             assert_eq!(found, [true, !writes_ahead, !writes_ahead, true]);
             // What is allocated is not written again.
-            log.append(&mut record(usize::try_from(AHEAD_BYTES).unwrap() - HEAD_BYTES, 2)).unwrap();
+            log.append(record(usize::try_from(AHEAD_BYTES).unwrap() - HEAD_BYTES, 2))
+                .write()
+                .unwrap();
             assert!(filled(ahead, &backend));
-            log.append(&mut record(1, 3)).unwrap();
+            log.append(record(1, 3)).write().unwrap();
             assert_eq!(filled(ahead + PAGE, &backend), !writes_ahead);
             // No further than the log.
-            log.append(&mut record(log.room() - 2 * PAGE_BYTES, 4)).unwrap();
+            log.append(record(log.room() - 2 * PAGE_BYTES, 4)).write().unwrap();
             assert!(filled(range.end, &backend));
         }
     }
@@ -447,7 +483,7 @@ mod tests {
         let backend = backend();
         let mut log = log(&backend, 1);
         for used in 1..=16 {
-            log.append(&mut record(1, 1)).unwrap();
+            log.append(record(1, 1)).write().unwrap();
             let found = [1, 2, 4].map(|part| log.is_used(part));
             assert_eq!(found, [used == 16, used >= 8, used >= 4], "{used} pages");
         }
@@ -466,7 +502,7 @@ mod tests {
             let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
             let backend = Arc::new(redb::backends::FileBackend::new(file).unwrap());
             let mut log = Log::new(backend, START..START + BYTES, writes_ahead, 1);
-            log.append(&mut record(5, 1)).unwrap();
+            log.append(record(5, 1)).write().unwrap();
             log.give_back(&path);
             let found = std::fs::read(&path).unwrap();
             let (before, behind) = found.split_at(PAGE_BYTES * 2);

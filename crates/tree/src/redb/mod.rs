@@ -174,7 +174,7 @@ impl RedbStore {
         let writer = Writer {
             shared: Arc::clone(&shared),
             flight: Arc::new(Flight::new()),
-            pilot: None,
+            flying: None,
             counters,
             merging,
             log,

@@ -110,25 +110,16 @@ impl Round {
 }
 
 /// Records of the groups that nobody can read yet, to be done again where their round fails.
-///
-/// Buffers are used again: memory that comes and goes costs more than what is written to it.
 #[derive(Default)]
 pub(super) struct Unread {
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    spare: Vec<u8>,
 }
 
 impl Unread {
-    pub(super) fn push(&mut self, record: Vec<u8>) {
-        self.bytes.extend_from_slice(&record);
+    pub(super) fn push(&mut self, record: &[u8]) {
+        self.bytes.extend_from_slice(record);
         self.ends.push(self.bytes.len());
-        self.spare = record;
-    }
-
-    /// A buffer for a record.
-    pub(super) fn spare(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.spare)
     }
 
     pub(super) fn is_full(&self) -> bool {

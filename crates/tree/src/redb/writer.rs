@@ -54,15 +54,15 @@ pub(super) enum Request {
 /// A caller, and its place in the bounded queue.
 type Waiting = (oneshot::Sender<Answer>, OwnedSemaphorePermit);
 
-/// Where groups are made durable while the next are applied.
-type Sky = Flight<Group<Waiting, Answer, Logging>, Error>;
+/// A group that is made durable while the next is applied.
+type InFlight = Flight<Group<Waiting, Answer, Logging>, Error>;
 
 /// The writer thread's own state.
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
-    pub(super) flight: Arc<Sky>,
-    /// Flies groups, from the first that may overlap on.
-    pub(super) pilot: Option<JoinHandle<()>>,
+    pub(super) flight: Arc<InFlight>,
+    /// Makes groups in flight durable, from the first that may overlap on.
+    pub(super) flying: Option<JoinHandle<()>>,
     pub(super) counters: Counters,
     pub(super) merging: Merging,
     pub(super) sessions: Sessions,
@@ -112,9 +112,9 @@ impl Writer {
             self.checkpoint_or_reopen();
         }
         self.flight.close();
-        if let Some(pilot) = self.pilot.take() {
+        if let Some(flying) = self.flying.take() {
             // One that panicked has nothing left to do.
-            let _ = pilot.join();
+            let _ = flying.join();
         }
         if let file::Place::File(path) = &self.shared.place {
             self.log.give_back(path);
@@ -170,15 +170,15 @@ impl Writer {
         group::land(self, &shared.queue, &flight);
     }
 
-    /// Whether groups can be made durable on another thread.
-    pub(super) fn has_flight(&mut self) -> bool {
-        if self.pilot.is_none() {
+    /// Starts the thread that makes groups durable, once; false where there can be none.
+    pub(super) fn may_fly(&mut self) -> bool {
+        if self.flying.is_none() {
             let (shared, flight) = (Arc::clone(&self.shared), Arc::clone(&self.flight));
             let thread = std::thread::Builder::new().name("treering-log".to_owned());
-            let pilot = thread.spawn(move || flight.run(|group| group::fly(&shared.queue, group)));
-            self.pilot = pilot.ok();
+            let flying = thread.spawn(move || flight.run(|group| group::fly(&shared.queue, group)));
+            self.flying = flying.ok();
         }
-        self.pilot.is_some()
+        self.flying.is_some()
     }
 
     pub(super) fn publish_or_reopen(&mut self) {

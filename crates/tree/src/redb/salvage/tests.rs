@@ -189,10 +189,14 @@ fn record(noted: &[(Does, &[u8], &[u8])]) -> Vec<u8> {
     for (does, key, value) in noted {
         redo.note(*does, key, value);
     }
-    let (mut record, backend) = (redo.into_record().unwrap(), InMemoryBackend::new());
+    let (record, backend) = (redo.into_record().unwrap(), InMemoryBackend::new());
     backend.set_len(1 << 20).unwrap();
-    Log::new(Arc::new(backend), 0..1 << 20, false, 1).append(&mut record).unwrap();
-    record
+    let len = record.len();
+    let mut log = Log::new(Arc::new(backend), 0..1 << 20, false, 1);
+    log.append(record).write().unwrap();
+    let mut written = log.spare();
+    written.truncate(len);
+    written
 }
 
 #[test]
