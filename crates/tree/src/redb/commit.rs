@@ -43,13 +43,13 @@ impl Voyage for Logging {
     type Failure = Error;
 
     fn finish(&mut self) -> Result<()> {
-        log(&self.open, &mut self.record, true)?;
+        write_log(&self.open, &mut self.record, true)?;
         self.open.sight.answers();
         Ok(())
     }
 }
 
-fn log(open: &Open, record: &mut log::Appending, syncs: bool) -> Result<()> {
+fn write_log(open: &Open, record: &mut log::Appending, syncs: bool) -> Result<()> {
     let mut done = || {
         record.write()?;
         if syncs { record.sync() } else { Ok(()) }
@@ -96,10 +96,11 @@ impl Committer<Box<Prepared>, Answer> for Writer {
             return Ok(());
         }
         if let Some(mut record) = record {
-            log(&open, &mut record, self.syncs())?;
+            write_log(&open, &mut record, self.syncs())?;
         }
-        let ended = if ends.is_some() { self.round.take() } else { None };
-        if let Some((ends, round)) = ends.zip(ended) {
+        if let Some(ends) = ends
+            && let Some(round) = self.round.take()
+        {
             self.end(&open, round, ends)?;
             open.committed(erased);
         } else {

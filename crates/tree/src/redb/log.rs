@@ -63,7 +63,8 @@ impl Appending {
     pub(super) fn write(&mut self) -> io::Result<()> {
         let mut record = std::mem::take(&mut self.record);
         let len = record.len() - HEAD_BYTES;
-        let (generation, number, synced) = (self.generation, self.number, self.synced());
+        let (generation, number) = (self.generation, self.number);
+        let synced = self.synced.load(Ordering::Acquire);
         let mut head = RecordHead { generation, number, synced, len, hash: [0; 32] };
         head.hash = head.hash_of(&record[HEAD_BYTES..]);
         record[..FIELDS_BYTES].copy_from_slice(&head.fields());
@@ -82,10 +83,6 @@ impl Appending {
     /// Makes it durable, and all before it.
     pub(super) fn sync(&self) -> io::Result<()> {
         sync(&*self.backend, &self.synced, self.number + 1)
-    }
-
-    fn synced(&self) -> u64 {
-        self.synced.load(Ordering::Acquire)
     }
 }
 
