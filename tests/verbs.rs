@@ -1,6 +1,8 @@
 //! Verbs that look after a store and after other tools' sessions, as processes: what they print, what
 //! they leave behind, and how they end.
 
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 use tests::command::{Cli, keys, text, texts};
 
@@ -176,6 +178,44 @@ fn scrubbing_goes_through_the_store_share_by_share() {
 }
 
 #[test]
+fn a_pass_of_the_scrub_goes_on_to_its_end() {
+    let (cli, ids) = long(5);
+    assert_eq!(cli.object(&["scrub", "--entries", "4"])["next"], 4);
+    let began = std::time::Instant::now();
+    let rate = ids.len().to_string();
+    let pass = cli.object(&["scrub", "--pass", "--rate", &rate]);
+    assert_eq!((&pass["checked"], &pass["next"]), (&json!(ids.len() - 4), &json!(0)));
+    let slow = cli.run(&["scrub", "--pass", "--rate", &(ids.len() - 1).to_string()]);
+    assert!(slow.text().contains("the end of a pass: 0 problems"), "{slow:?}");
+    assert!(began.elapsed().as_secs() >= 1, "one pause");
+    for wrong in [&["--rate", "9"][..], &["--pass", "--rate", "0"], &["--pass", "--entries", "2"]] {
+        assert_eq!(cli.failure(&[&["scrub"], wrong].concat()).0, 2);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_stops_a_pass_of_the_scrub_and_the_next_one_goes_on() {
+    let (cli, ids) = long(5);
+    let interrupted = |seconds| {
+        let mut command = cli.command(["--json", "scrub", "--pass", "--rate", "1"]);
+        let running = command.stdout(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(seconds));
+        let process = running.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &process]).status().unwrap().success());
+        let told = running.wait_with_output().unwrap();
+        let pass = || serde_json::from_slice::<Value>(&told.stdout).unwrap();
+        told.status.success().then(pass)
+    };
+    // Interrupts are heard from the first pause on; before it they end the process, on a busy machine.
+    let pass = [1, 3, 6].into_iter().find_map(interrupted).unwrap();
+    let checked = pass["next"].as_u64().unwrap();
+    assert!(checked > 0 && checked < ids.len() as u64, "{pass}");
+    let rest = cli.object(&["scrub", "--pass"]);
+    assert_eq!((&rest["checked"], &rest["next"]), (&json!(ids.len() as u64 - checked), &json!(0)));
+}
+
+#[test]
 fn damage_is_told_and_what_is_left_is_recovered() {
     let (cli, ids) = long(4);
     let recovered = cli.object(&["recover", "store.redb", "new.redb"]);
@@ -202,6 +242,7 @@ fn damage_is_told_and_what_is_left_is_recovered() {
     assert_eq!(cli.failure(&["show", &ids[4]]).0, 6);
     assert_eq!(cli.run(&["verify"]).code, Some(1));
     assert_eq!(cli.run(&["scrub"]).code, Some(1));
+    assert_eq!(cli.run(&["scrub", "--pass"]).code, Some(1));
     assert_eq!(cli.failure(&["compact-store"]).0, 6);
     let recovered = cli.object(&["recover", "store.redb", "sound.redb"]);
     // An older copy of the damaged page may still hold what it held.

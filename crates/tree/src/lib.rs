@@ -84,7 +84,7 @@ pub use place::{Active, Cut, Measure, Number, OpenCall, Place};
 #[cfg(feature = "redb")]
 pub use redb::{
     BackendError, BackendFactory, Durability, Options, RecoverReport, RecoveredSession, RedbStore,
-    RewriteReport, ScrubReport, Sharing, StorageBackend,
+    RewriteReport, ScrubPass, ScrubReport, Sharing, StorageBackend,
 };
 pub use retention::{Pruned, Retention, prune};
 pub use session::{Replay, Session};

@@ -25,7 +25,7 @@ use crate::store::JournalRow;
 use crate::verify::{Problem, Report};
 
 /// Problems listed in full; a store with more is beyond reading them one by one.
-const PROBLEMS: usize = 10_000;
+pub(super) const PROBLEMS: usize = 10_000;
 
 /// Checks a whole snapshot. O(n) time; memory for the sessions and their branches only.
 pub(super) fn verify(snapshot: &Snapshot) -> Result<Report, Fault> {

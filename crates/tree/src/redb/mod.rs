@@ -95,7 +95,7 @@ use self::queue::{Queue, Weight};
 pub use self::recover::{RecoverReport, RecoveredSession};
 pub use self::rewrite::RewriteReport;
 use self::round::Unread;
-pub use self::scrub::ScrubReport;
+pub use self::scrub::{ScrubPass, ScrubReport};
 use self::sessions::Sessions;
 pub use self::sharing::Sharing;
 use self::snapshot::Snapshot;

@@ -2,7 +2,9 @@
 //! kept in the store, so that passes go on over restarts; what it finds is told and changes nothing.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -18,17 +20,20 @@ use crate::error::{Error, Result};
 use crate::place::Number;
 use crate::verify::Problem;
 
-/// What one step of the scrub found.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+/// Entries in one step of a pass at most: what its thread is held for, some tens of milliseconds.
+const STEP: u32 = 1_000;
+
+/// What one step of the scrub found, or those of a pass so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct ScrubReport {
-    /// Entries read from the disk and checked in this step.
+    /// Entries read from the disk and checked.
     pub checked: u64,
     /// Number of the entry the next step begins with; 0 after the end of a pass.
     pub next: Number,
     /// Entries in the store.
     pub entries: u64,
-    /// Every contradiction met in this step.
+    /// Every contradiction met; of a pass the first 10,000.
     pub problems: Vec<Problem>,
     /// Age of the oldest entry that was not read back since, in milliseconds: at most the time since the
     /// newest whole pass began, or since the store was made where there was none yet.
@@ -59,6 +64,72 @@ impl RedbStore {
             Err(error) if !is_damage(&error) => Err(error),
             _ => Ok(report),
         }
+    }
+
+    /// The rest of the present pass, `entries_per_second` at most, while the store is in use.
+    pub fn scrub_pass(&self, entries_per_second: NonZeroU32) -> ScrubPass<'_> {
+        ScrubPass { store: self, entries_per_second, found: ScrubReport::default(), most: None }
+    }
+}
+
+/// A pass of the scrub that is under way: small steps, and how long to wait between them. Whoever stops
+/// stepping stops it; the next pass goes on there.
+///
+/// ```
+/// # async fn watch(store: &treering_tree::RedbStore) -> treering_tree::Result<()> {
+/// let mut pass = store.scrub_pass(1_000.try_into().expect("not 0"));
+/// while let Some(pause) = pass.step().await? {
+///     tokio::time::sleep(pause).await;
+/// }
+/// assert!(pass.found().problems.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ScrubPass<'s> {
+    store: &'s RedbStore,
+    entries_per_second: NonZeroU32,
+    found: ScrubReport,
+    /// Entries to check at most, known with the first step.
+    most: Option<u64>,
+}
+
+impl ScrubPass<'_> {
+    /// Checks up to a second's worth of entries, at most 1,000, and answers how long to wait before the next
+    /// step; `None` at the end of the pass. Where appends outpace the rate, that is once it checked twice as
+    /// many entries as there were when it began.
+    ///
+    /// # Errors
+    /// As [`RedbStore::scrub`].
+    pub async fn step(&mut self) -> Result<Option<Duration>> {
+        let rate = self.entries_per_second.get();
+        let entries = rate.min(STEP);
+        if !self.is_over() {
+            let step = self.store.scrub(entries as usize).await?;
+            self.most.get_or_insert(step.entries.saturating_mul(2));
+            self.found.go_on(step);
+        }
+        Ok((!self.is_over()).then(|| Duration::from_secs(1) * entries / rate))
+    }
+
+    /// What its steps found so far.
+    pub fn found(&self) -> &ScrubReport {
+        &self.found
+    }
+
+    fn is_over(&self) -> bool {
+        let is_over = |most| self.found.next == 0 || self.found.checked >= most;
+        self.most.is_some_and(is_over)
+    }
+}
+
+impl ScrubReport {
+    /// Takes up what the step after it found.
+    fn go_on(&mut self, step: Self) {
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.extend(step.problems);
+        problems.truncate(check::PROBLEMS);
+        *self = Self { checked: self.checked + step.checked, problems, ..step };
     }
 }
 
