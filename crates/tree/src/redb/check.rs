@@ -319,9 +319,10 @@ impl Check<'_> {
             self.problem("head", &name, "the branches are not where the journal left them");
         }
         let row = &seen.row;
-        let counted = (row.branches, row.entries, row.journal_root, Some(row.last_journal));
-        let found = (stored.len() as u64, seen.entries, seen.root, seen.last_journal);
-        if counted != found {
+        let counted = (row.branches, row.journal_root, Some(row.last_journal));
+        let found = (stored.len() as u64, seen.root, seen.last_journal);
+        let entries = (row.entries, row.last_entry) == (seen.entries, seen.last_entry);
+        if counted != found || !entries {
             self.problem("session", &name, "its counts are not those of its journal");
         }
         if seen.active.as_ref().is_some_and(|active| *active != row.active) {

@@ -234,7 +234,21 @@ async fn a_session_against_its_name_its_entries_and_its_journal() {
         (
             "another last entry",
             |tables, _| session(tables, 0, |row| row.last_entry = Some(3)),
-            &[("session", "one")],
+            &[("session", "one"), ("session", "one")],
+        ),
+        (
+            "last entries that only the journal has elsewhere",
+            |tables, _| {
+                for (number, of, previous) in [(4, 1, None), (5, 1, Some(4)), (6, 0, Some(3))] {
+                    let moved = |place: &mut Place| {
+                        (place.session, place.previous_in_session) = (of, previous);
+                    };
+                    place(tables, number, moved);
+                }
+                session(tables, 0, |row| row.last_entry = Some(6));
+                session(tables, 1, |row| row.last_entry = Some(5));
+            },
+            &[("session", "one"), ("session", "two")],
         ),
         (
             "a branch too many",
@@ -271,7 +285,7 @@ async fn a_row_of_the_journal_against_the_ones_before_it() {
         (
             "another first entry",
             |tables, _| newest(tables, |row| row.first_entry -= 1),
-            &[("journal", "9"), ("journal", "end")],
+            &[("journal", "9"), ("journal", "end"), ("session", "two")],
         ),
         (
             "an entry too many",
