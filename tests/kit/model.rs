@@ -307,6 +307,7 @@ impl Model {
             Expect::Head(id) => from == Some(id),
             Expect::Behind(id) => from.is_some_and(|head| self.is_behind(head, id)),
             Expect::Empty => from.is_none(),
+            Expect::Absent => !line.branches.contains_key(branch),
         };
         if expected { Ok(()) } else { Err(ErrorKind::Conflict) }
     }

@@ -96,7 +96,7 @@ impl Request {
                 base(session, Presence::Existing, Reason::Rewind, moves)
             }
             Self::ForkBranch { session, branch, at } => {
-                let moves = moved(Some(branch), Expect::Empty, To::Entry(*at));
+                let moves = moved(Some(branch), Expect::Absent, To::Entry(*at));
                 let activate = Some(branch.clone());
                 Change { activate, ..base(session, Presence::Existing, Reason::Fork, moves) }
             }
@@ -115,12 +115,6 @@ impl Request {
 
     /// What the model makes of it.
     pub fn on_model(&self, model: &mut Model) -> Result<Vec<Id>, ErrorKind> {
-        if let Self::ForkBranch { session, branch, .. } = self {
-            let line = model.lines.get(session).ok_or(ErrorKind::NotFound)?;
-            if line.branches.contains_key(branch) {
-                return Err(ErrorKind::Conflict);
-            }
-        }
         match (self, self.change()) {
             (Self::Undo { session }, _) => model.undo(session).map(|()| Vec::new()),
             (Self::Erase { session, entries }, _) => model.erase(session, entries, &tombstone()),

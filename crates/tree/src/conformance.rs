@@ -182,8 +182,10 @@ async fn rewind_fork_switch_and_undo(store: Arc<dyn Store>) {
     assert_eq!(replayed(&one).await, [&ids[..2], &[other]].concat());
     one.fork_branch("old", ids[5]).await.unwrap();
     assert_eq!(replayed(&one).await, ids);
-    let taken = one.fork_branch("old", ids[0]).await.unwrap_err();
-    assert_eq!(taken.kind(), ErrorKind::Conflict);
+    for name in ["old", "main"] {
+        let taken = one.fork_branch(name, ids[0]).await.unwrap_err();
+        assert_eq!(taken.kind(), ErrorKind::Conflict);
+    }
     let switched = one.switch("main").await.unwrap();
     assert_eq!((switched.branch.as_str(), switched.head), ("main", Some(other)));
     assert_eq!(one.head().await.unwrap(), Some(other));

@@ -108,13 +108,10 @@ impl Session {
     /// # Errors
     /// `Conflict` where the branch exists, `NotFound` for an unknown entry.
     pub async fn fork_branch(&self, branch: &str, at: Id) -> Result<Committed> {
-        let taken = self.store.branches(&self.name, None, limits::PAGE).await?;
-        if taken.iter().any(|known| known.name == branch) {
-            return Err(Error::Exists { what: "branch", name: branch.to_owned() });
-        }
         let to_branch =
-            Move { branch: Some(branch.to_owned()), expect: Expect::Empty, to: To::Entry(at) };
+            Move { branch: Some(branch.to_owned()), expect: Expect::Absent, to: To::Entry(at) };
         let change = Change {
+            presence: Presence::Existing,
             activate: Some(branch.to_owned()),
             ..self.change(Reason::Fork, vec![], vec![to_branch])
         };
@@ -347,6 +344,21 @@ mod tests {
             assert_eq!(taken.kind(), ErrorKind::Conflict, "{name}: {taken}");
         }
         assert_eq!(two.head().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_branch_is_there_behind_any_number_of_others_and_without_an_entry() {
+        let (one, id) = session().await;
+        let bind = |name: String, to| Move { branch: Some(name), expect: Expect::Absent, to };
+        let many = (0..limits::PAGE).map(|n| bind(format!("branch-{n:05}"), To::Entry(id)));
+        one.commit(Reason::Fork, vec![], many.collect()).await.unwrap();
+        let last = vec![bind("last".to_owned(), To::Nothing)];
+        one.commit(Reason::Fork, vec![], last).await.unwrap();
+        for name in ["branch-00000", "last", crate::MAIN] {
+            let taken = one.fork_branch(name, id).await.unwrap_err();
+            assert!(matches!(taken, Error::Exists { what: "branch", .. }), "{name}: {taken}");
+        }
+        one.fork_branch("one more", id).await.unwrap();
     }
 
     #[tokio::test]

@@ -284,6 +284,8 @@ pub enum Expect {
     Behind(Id),
     /// It has no entry, or is not there at all.
     Empty,
+    /// It is not there at all.
+    Absent,
 }
 
 /// Where a branch goes.

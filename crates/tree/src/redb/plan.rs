@@ -203,10 +203,13 @@ type Head = (String, bool, Option<Number>);
 
 /// Checks the expectations.
 fn expected(change: &Change, heads: &[Head], overlay: &Overlay<'_, '_>) -> Result<()> {
-    for (wanted, (branch, _, head)) in change.moves.iter().zip(heads) {
+    for (wanted, (branch, existed, head)) in change.moves.iter().zip(heads) {
+        if wanted.expect == Expect::Absent && *existed {
+            return Err(Error::Exists { what: "branch", name: branch.clone() });
+        }
         let from = overlay.id_of(*head)?;
         let (as_expected, expected) = match wanted.expect {
-            Expect::Any => (true, None),
+            Expect::Any | Expect::Absent => (true, None),
             Expect::Head(id) => (from == Some(id), Some(id)),
             Expect::Behind(id) => (is_behind(*head, &id, overlay)?, Some(id)),
             Expect::Empty => (from.is_none(), None),
