@@ -135,12 +135,13 @@ mod rules {
             "private-key",
             r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:[A-Za-z0-9+/=:,.\- \r\n\t]|\\+[nrt/]|\\+u[0-9A-Fa-f]{4})*",
         ),
-        // At least eight characters, a digit among them: else it may as well be a word of a program.
+        // At least eight characters, a digit among them, before any dot: else it may as well be words of a
+        // program, such as the call of something in a module.
         (
             "assigned-secret",
             concat!(
-                r"(?:[A-Za-z0-9+/_.~-]{7,}[0-9]|[A-Za-z0-9+/_.~-]{3,}[0-9][A-Za-z0-9+/_.~-]{4,}",
-                r"|[A-Za-z0-9+/_.~-]*[0-9][A-Za-z0-9+/_.~-]{7,})[A-Za-z0-9+/_.~=-]*",
+                r"(?:[A-Za-z0-9+/_~-]{7,}[0-9]|[A-Za-z0-9+/_~-]{3,}[0-9][A-Za-z0-9+/_~-]{4,}",
+                r"|[A-Za-z0-9+/_~-]*[0-9][A-Za-z0-9+/_~-]{7,})[A-Za-z0-9+/_.~=-]*",
             ),
         ),
     ];
