@@ -61,6 +61,9 @@ fn tree() {
         Error::Exists { what: "branch", name: "main".into() },
         Error::AliasTaken { alias: "a".into(), existing: id(1) },
         Error::Superseded { by: id(2) },
+        Error::RolledBack { stamped: 5, found: 3 },
+        Error::RolledBack { stamped: 5, found: 5 },
+        Error::OtherStore,
         locked(None),
         locked(Some(7)),
         Error::Key { why: "it must be 64 hexadecimal digits" },
@@ -91,6 +94,18 @@ fn tree() {
             ("Conflict", "branch \"main\" exists already"),
             ("Conflict", &taken),
             ("Conflict", &superseded),
+            (
+                "Conflict",
+                "the store is an older one than was stamped: the last 2 of 5 journal rows are missing",
+            ),
+            (
+                "Conflict",
+                "the store is an older one than was stamped: row 4 is another one, written since",
+            ),
+            (
+                "Conflict",
+                "the stamp is of another store, or of the one that this one was recovered from",
+            ),
             (
                 "Locked",
                 "store.redb is locked; close it, share the store in both, or use another one",

@@ -253,6 +253,41 @@ fn damage_is_told_and_what_is_left_is_recovered() {
 }
 
 #[test]
+fn an_older_store_that_was_put_back_is_told_by_a_stamp() {
+    let (cli, _) = long(2);
+    std::fs::copy(cli.store(), cli.file("older")).unwrap();
+    cli.append("other", "user", "and more");
+    cli.append("work", "user", "and more");
+    let stats = cli.object(&["stats", "other"]);
+    let (stamp, other) = (text(&stats, "stamp"), text(&stats["session"], "stamp"));
+    for stamp in [stamp, other] {
+        assert!(cli.run(&["stats", "other"]).text().contains(stamp));
+        assert_eq!(cli.object(&["verify", "--since", stamp])["problems"], json!([]));
+    }
+    std::fs::copy(cli.file("older"), cli.store()).unwrap();
+    let rolled_back = |missing: &str| {
+        let ran = cli.run(&["--json", "verify", "--since", stamp]);
+        let told: Value = serde_json::from_str(ran.text().trim()).unwrap();
+        let problem = &told["problems"][0];
+        assert_eq!(
+            (ran.code, text(problem, "what"), text(problem, "name")),
+            (Some(1), "stamp", stamp)
+        );
+        assert!(text(problem, "detail").contains(missing), "{problem}");
+    };
+    rolled_back("the last 2 of 6 journal rows are missing");
+    cli.append("work", "user", "something else");
+    cli.append("work", "user", "something else");
+    cli.append("work", "user", "something else");
+    rolled_back("row 5 is another one");
+    assert_eq!(cli.object(&["verify"])["problems"], json!([]));
+    let foreign = Cli::new();
+    foreign.append("work", "user", "elsewhere");
+    assert_eq!(foreign.run(&["verify", "--since", stamp]).code, Some(1));
+    assert_eq!(cli.failure(&["verify", "--since", "7"]).0, 2);
+}
+
+#[test]
 fn a_store_that_is_held_is_told_as_locked() {
     let cli = Cli::new();
     std::fs::write(cli.file("s.jsonl"), format!("{HEADER}\n{}\n", said("a", ""))).unwrap();

@@ -113,6 +113,17 @@ pub enum Error {
         /// The compaction on the path.
         by: Id,
     },
+    /// The journal does not hold what a stamp says that it held: an older copy of the store was put back.
+    #[error("the store is an older one than was stamped: {}", rolled_back(*.stamped, *.found))]
+    RolledBack {
+        /// Rows of the journal up to the one that was stamped.
+        stamped: u64,
+        /// Rows of the journal.
+        found: u64,
+    },
+    /// The stamp is of another store, or of one that this one was recovered from.
+    #[error("the stamp is of another store, or of the one that this one was recovered from")]
+    OtherStore,
     /// Another process has the store open, and the two do not share it.
     #[error("{} is locked{}; close it, share the store in both, or use another one", .path.display(), holder(*.pid))]
     Locked {
@@ -165,7 +176,9 @@ impl Error {
             | Self::MemoChanged { .. }
             | Self::Exists { .. }
             | Self::AliasTaken { .. }
-            | Self::Superseded { .. } => ErrorKind::Conflict,
+            | Self::Superseded { .. }
+            | Self::RolledBack { .. }
+            | Self::OtherStore => ErrorKind::Conflict,
             Self::Locked { .. } => ErrorKind::Locked,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Format { .. } => ErrorKind::Format,
@@ -193,6 +206,13 @@ impl Error {
     /// Damage found in stored bytes.
     pub fn corrupt(what: &'static str, detail: impl Into<String>) -> Self {
         Self::Corrupt { what, detail: detail.into() }
+    }
+}
+
+fn rolled_back(stamped: u64, found: u64) -> String {
+    match stamped.checked_sub(found) {
+        Some(missing @ 1..) => format!("the last {missing} of {stamped} journal rows are missing"),
+        _ => format!("row {} is another one, written since", stamped.saturating_sub(1)),
     }
 }
 

@@ -64,6 +64,7 @@ mod redb;
 mod retention;
 mod session;
 mod sources;
+mod stamp;
 mod store;
 mod verify;
 
@@ -89,6 +90,7 @@ pub use redb::{
 pub use retention::{Pruned, Retention, prune};
 pub use session::{Replay, Session};
 pub use sources::Sources;
+pub use stamp::Stamp;
 pub use store::{
     Branch, Change, Committed, Dependants, Erased, Erasure, Expect, HeadMove, JournalRow, MAIN,
     Memo, MemoWrite, Move, Presence, Reason, Seek, SessionInfo, Stats, Store, Stored, Tail, To,

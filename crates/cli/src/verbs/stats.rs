@@ -1,13 +1,14 @@
 //! `stats [SESSION]`: counts and sizes of the store, and what is known of a session's compactions.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
 use treering_compactor::{CompactionResult, Status};
 use treering_policy::Breaker;
 use treering_provider::{Calibrator, Size, Step};
 use treering_tree::context::Item;
-use treering_tree::{Session, Stats};
+use treering_tree::{Session, Stamp, Stats, Store};
 
 use crate::app::App;
 use crate::defaults;
@@ -30,6 +31,8 @@ struct Object<'a> {
     store: PathBuf,
     #[serde(flatten)]
     stats: Stats,
+    /// What `verify --since` takes.
+    stamp: Stamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<Known<'a>>,
 }
@@ -39,6 +42,8 @@ struct Object<'a> {
 struct Known<'a> {
     name: &'a str,
     branch: String,
+    /// The same of this session alone.
+    stamp: Stamp,
     context: Context,
     lease: Lease,
     last: Option<compact::Object<'a>>,
@@ -66,19 +71,20 @@ struct Lease {
 
 pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
     let path = app.path()?;
-    let store = app.store()?;
-    let stats = store.stats().await?;
+    let redb = Arc::new(app.redb()?);
+    let store: Arc<dyn Store> = redb.clone();
+    let (stats, stamp) = (store.stats().await?, redb.stamp(None)?);
     let session = match &args.session {
         Some(name) => Some(resolve::session(&store, &app.sources, name).await?),
         None => None,
     };
     let known = match &session {
-        Some(session) => Some(known(session).await?),
+        Some(session) => Some((known(session).await?, redb.stamp(Some(session.name()))?)),
         None => None,
     };
     let session = session.as_ref().zip(known.as_ref());
-    let session = session.map(|(session, (status, context))| branch(session, status, context));
-    let object = Object { store: path, stats, session };
+    let session = session.map(|(session, (known, stamp))| branch(session, *stamp, known));
+    let object = Object { store: path, stats, stamp, session };
     if app.out.json() { Ok(app.out.object(&object)?) } else { print(&mut app.out, &object) }
 }
 
@@ -95,13 +101,14 @@ async fn known(session: &Session) -> Result<(Status, (u64, Calibrator, Size))> {
 
 fn branch<'a>(
     session: &'a Session,
-    status: &'a Status,
-    (tokens, calibrator, size): &(u64, Calibrator, Size),
+    stamp: Stamp,
+    (status, (tokens, calibrator, size)): &'a (Status, (u64, Calibrator, Size)),
 ) -> Known<'a> {
     let Status { lease, breaker, .. } = status;
     Known {
         name: session.name(),
         branch: lease.branch.clone(),
+        stamp,
         context: Context {
             counted_tokens: *tokens,
             calibrated_tokens: size.tokens,
@@ -131,6 +138,7 @@ fn print(out: &mut Out, object: &Object<'_>) -> Result<()> {
     for (name, number) in lines {
         out.line(format!("{name:24}{:>16}", count(number)))?;
     }
+    out.line(format!("{:24}{}", "stamp", object.stamp))?;
     object.session.as_ref().map_or(Ok(()), |branch| print_branch(out, branch))
 }
 
@@ -146,6 +154,7 @@ fn print_branch(out: &mut Out, branch: &Known<'_>) -> Result<()> {
         format!("{} of a window of {}", count(reading.tokens), count(reading.window))
     };
     let facts = [
+        ("stamp", branch.stamp.to_string()),
         ("context tokens", count(counted_tokens)),
         ("calibrated tokens", count(calibrated_tokens)),
         ("reported tokens", count(reported_tokens)),

@@ -1,7 +1,7 @@
 //! `verify`: the check of everything.
 
 use serde::Serialize;
-use treering_tree::{Problem, Report};
+use treering_tree::{Error, Problem, RedbStore, Report, Stamp, Store as _};
 
 use crate::app::App;
 use crate::failure::{Failure, Group, Result};
@@ -9,7 +9,11 @@ use crate::output::text::counted;
 use crate::output::{Out, progress, style};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Also check that the store goes on from where `stats` gave this stamp, and is no older copy of itself
+    #[arg(long, value_name = "STAMP")]
+    since: Option<Stamp>,
+}
 
 #[derive(Serialize)]
 pub(crate) struct Object<'a> {
@@ -18,9 +22,12 @@ pub(crate) struct Object<'a> {
     problems: &'a [Problem],
 }
 
-pub(crate) async fn run(app: &mut App, _: &Args) -> Result<()> {
-    let store = app.store()?;
-    let report = progress::during("verifying", store.verify()).await?;
+pub(crate) async fn run(app: &mut App, args: &Args) -> Result<()> {
+    let store = app.redb()?;
+    let mut report = progress::during("verifying", store.verify()).await?;
+    if let Some(stamp) = &args.since {
+        report.problems.extend(since(&store, stamp)?);
+    }
     if app.out.json() {
         app.out.object(&object(&report))?;
     } else {
@@ -28,6 +35,18 @@ pub(crate) async fn run(app: &mut App, _: &Args) -> Result<()> {
         app.out.line(sentence(&report))?;
     }
     outcome(&report.problems)
+}
+
+/// What contradicts a stamp.
+fn since(store: &RedbStore, stamp: &Stamp) -> Result<Option<Problem>> {
+    match store.continues(stamp) {
+        Ok(()) => Ok(None),
+        Err(error @ (Error::RolledBack { .. } | Error::OtherStore)) => {
+            let (what, name) = ("stamp".to_owned(), stamp.to_string());
+            Ok(Some(Problem { what, name, detail: error.to_string() }))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A report as `--json` writes it.

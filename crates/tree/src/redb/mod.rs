@@ -66,6 +66,7 @@ mod shelter;
 pub(crate) mod shrink;
 mod sight;
 mod snapshot;
+mod stamp;
 mod switch;
 mod sync;
 mod tables;
