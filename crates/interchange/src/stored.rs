@@ -8,10 +8,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use treering_tree::{Body, Commitment, Content, Id, Number, Store, Stored};
+use treering_tree::{Body, Commitment, Content, Id, Kind, Number, Store, Stored};
 
 use crate::error::{Error, Result};
-use crate::formats;
+use crate::formats::{self, MAIN_PART};
 use crate::limits;
 use crate::loom::Key;
 
@@ -41,6 +41,12 @@ impl Source {
     pub(crate) fn body(&self) -> Body {
         // A struct of strings and a number cannot fail to encode.
         Body::new(SOURCE_FORMAT, serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// What an erased source said, as far as the records after it tell: all of one file, and not its name.
+    fn of_main(format: &str) -> Self {
+        let (format, part) = (format.to_owned(), MAIN_PART.to_owned());
+        Self { format, part, file: String::new(), at: 0, kept: None, members: Vec::new() }
     }
 
     fn from_body(body: &Body) -> Option<Self> {
@@ -106,6 +112,8 @@ pub(crate) struct Survey {
     pub(crate) superseded: HashSet<Id>,
     /// Whether the session is there.
     pub(crate) exists: bool,
+    /// What may be a source that was erased: a record before any other, without a parent or a body.
+    erased_source: Option<Newest>,
 }
 
 impl Survey {
@@ -137,11 +145,20 @@ impl Survey {
         let newest = Newest { number: stored.place.number, id: stored.entry.id() };
         if let Content::Erased { commitment } = stored.entry.content() {
             self.erased.insert(*commitment, newest);
+            let envelope = stored.entry.envelope();
+            let is_first = current.is_none() && envelope.parent.is_none();
+            if is_first && envelope.kind == Kind::Record {
+                self.erased_source.get_or_insert(newest);
+            }
         }
         let Some(body) = stored.entry.body() else { return };
         if let Some(source) = Source::from_body(body) {
             *current = Some(self.begin(source, newest));
-        } else if let Some(at) = current.filter(|_| formats::of_body(&body.format).is_some()) {
+        } else if let Some(format) = formats::of_body(&body.format) {
+            if let (None, Some(source)) = (&current, self.erased_source) {
+                *current = Some(self.begin(Source::of_main(format.name()), source));
+            }
+            let Some(at) = *current else { return };
             let file = &mut self.files[at];
             let len = body.bytes.len() as u64;
             file.pieces.push((newest.number, len));
