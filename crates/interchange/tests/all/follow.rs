@@ -1,9 +1,10 @@
 //! Files that are followed while they grow.
 
-use treering_interchange::RepairKind::GluedRecords;
+use treering_interchange::RepairKind::{GluedRecords, MovedBranch};
 use treering_interchange::{Follow, Options};
+use treering_tree::{Erasure, Session, Sources, Store};
 
-use crate::kit::{block_on, exported, repairs, shown, store};
+use crate::kit::{aliases, block_on, exported, repairs, shown, store};
 
 const HEADER: &str =
     r#"{"type":"session","version":3,"id":"s","timestamp":"2026-01-01T00:00:00Z","cwd":"/"}"#;
@@ -86,4 +87,48 @@ fn files_come_and_go_once_they_are_followed() {
     assert!(follow.changed(None).unwrap().is_empty());
     std::fs::remove_file(&path).unwrap();
     assert!(follow.changed(None).unwrap().is_empty());
+}
+
+/// A label and a tombstone are entries: `main` has something that is not of the file.
+#[test]
+fn behind_a_label_or_a_tombstone_the_file_goes_on_beside_main() {
+    for erases in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.jsonl");
+        let store = store();
+        let mut follow = Follow::new([path.clone()]);
+        let mut poll = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let options =
+                Options { count: &|_| 1.into(), format: None, at_ms: 0, progress: &mut |_| {} };
+            let report = block_on(follow.poll(&*store, options)).unwrap().pop().unwrap();
+            (report.added, report.repairs_of(MovedBranch))
+        };
+        let mut text =
+            format!("{HEADER}\n{}\n{}\n", said("a", None, "one"), said("b", Some("a"), "two"));
+        assert_eq!(poll(&text), (3, 0));
+        block_on(async {
+            let session = Session::new(store.clone(), "s", Sources::fixed(3));
+            let head = session.head().await.unwrap().unwrap();
+            if erases {
+                let (by, reason) = ("me".to_owned(), "asked for".to_owned());
+                let (session, entries) = ("s".to_owned(), vec![head]);
+                store.erase(Erasure { session, entries, by, reason, at_ms: 1 }).await.unwrap();
+            } else {
+                session.label(head, "named").await.unwrap();
+            }
+        });
+        let main = block_on(aliases(&store, "s", "main"));
+        for (id, parent) in [("c", "b"), ("d", "c")] {
+            text.push_str(&said(id, Some(parent), "more"));
+            text.push('\n');
+            assert_eq!(poll(&text), (1, 1), "erases: {erases}");
+        }
+        assert_eq!(block_on(aliases(&store, "s", "main")), main, "it stays");
+        let upstream = block_on(aliases(&store, "s", "upstream"));
+        assert_eq!(upstream[upstream.len() - 4..], ["a", "b", "c", "d"]);
+        if !erases {
+            assert_eq!(block_on(exported(&*store, "s", 0)), text.as_bytes());
+        }
+    }
 }
