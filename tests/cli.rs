@@ -43,7 +43,16 @@ fn every_json_object_has_exactly_these_keys() {
     has(&["branches", "work"], &["branch", "active", "head", "entries", "turns", "tokens"]);
     has(
         &["stats"],
-        &["store", "entries", "sessions", "journal_rows", "stored_bytes", "file_bytes", "unmerged"],
+        &[
+            "store",
+            "entries",
+            "sessions",
+            "journal_rows",
+            "stored_bytes",
+            "file_bytes",
+            "unmerged",
+            "stamp",
+        ],
     );
     has(&["verify"], &["entries", "sessions", "problems"]);
     has(&["rewind", "work", "main"], &["session", "branch", "head"]);

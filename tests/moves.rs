@@ -130,7 +130,7 @@ fn stats_of_a_session_tell_what_is_remembered_of_its_compactions() {
     assert_eq!(after["last"], done);
     assert_eq!(after["lease"], json!({"fence": 1, "until_ms": null}));
     assert_eq!(after["context"]["counted_tokens"], done["tokens_after"]);
-    let keys_of = ["name", "branch", "context", "lease", "last", "breaker"];
+    let keys_of = ["name", "branch", "stamp", "context", "lease", "last", "breaker"];
     assert_eq!(keys(after), keys_of);
     let told = cli.run(&["stats", "work"]);
     assert!(told.text().contains("last compaction: 8 entries"), "{}", told.text());
