@@ -9,6 +9,8 @@
 
 /// Any arguments, settings and variables.
 mod arguments;
+/// What was said, in what is told of it.
+mod canaries;
 /// The command line: what its JSON holds, exit codes, round trips.
 mod cli;
 /// Tool calls and their results in every context.
