@@ -164,7 +164,7 @@ fn summarizing_and_compacting_tell_nothing_of_what_was_said() {
             let session = talk().await;
             let scripted = Arc::new(Scripted::new(replies));
             let summarizer: Arc<dyn Summarizer> =
-                if at == 0 { Arc::new(Ledger::default()) } else { scripted.clone() };
+                if at == 0 { Arc::new(Ledger) } else { scripted.clone() };
             let compactor = Compactor::new(Arc::new(ByteClasses::default()), summarizer);
             let policy = Policy { window: 1_000, reserve: Some(200), ..Policy::default() };
             let mut events = compactor.events();

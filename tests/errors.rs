@@ -40,6 +40,7 @@ fn id(byte: u8) -> Id {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn tree() {
     use treering_tree::Error;
     let name = || "a\u{1b}b".to_owned();

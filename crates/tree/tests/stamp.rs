@@ -1,6 +1,6 @@
 //! A stamp that is kept elsewhere tells an older copy of a store from the store.
 
-#![allow(clippy::unwrap_used, reason = "a test speaks by panicking")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test speaks by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
