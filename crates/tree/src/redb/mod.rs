@@ -38,6 +38,8 @@ mod open;
 #[cfg(test)]
 mod open_tests;
 mod options;
+#[cfg(test)]
+mod overlap_tests;
 mod overlay;
 mod place_row;
 mod plan;

@@ -1,8 +1,8 @@
 //! For tests: bytes that outlive the handles on them, fail when they are told to, and can be changed behind the
-//! engine's back.
+//! engine's back. Syncs wait when they are told to, so that a test says what happens meanwhile.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use redb::StorageBackend;
 
@@ -29,11 +29,13 @@ pub(super) enum Fails {
 struct State {
     bytes: Vec<u8>,
     fails: Fails,
+    /// How many syncs do not wait, where others do.
+    passes: Option<usize>,
 }
 
 /// A disk. Clones are the same one.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Disk(Arc<Mutex<State>>);
+pub(super) struct Disk(Arc<(Mutex<State>, Condvar)>);
 
 impl Disk {
     /// Another disk with the same bytes, on which nothing fails.
@@ -42,7 +44,9 @@ impl Disk {
     }
 
     pub(super) fn of(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(Mutex::new(State { bytes, fails: Fails::Nothing })))
+        let disk = Self::default();
+        disk.lock().bytes = bytes;
+        disk
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {
@@ -60,6 +64,18 @@ impl Disk {
 
     pub(super) fn failing(&self) -> Fails {
         self.lock().fails
+    }
+
+    /// Lets so many more syncs through, and all others wait; with `None` none waits.
+    pub(super) fn passes(&self, syncs: Option<usize>) {
+        self.lock().passes = syncs;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until these bytes are on it, durable or not.
+    pub(super) fn until_it_has(&self, sought: &[u8]) {
+        let lacks = |state: &mut State| !state.bytes.windows(sought.len()).any(|at| at == sought);
+        drop(self.0.1.wait_while(self.lock(), lacks).unwrap());
     }
 
     pub(super) fn factory(&self) -> Arc<BackendFactory> {
@@ -94,7 +110,7 @@ impl Disk {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0.0.lock().unwrap()
     }
 
     fn call(&self, fails: impl FnOnce(Fails) -> bool) -> io::Result<MutexGuard<'_, State>> {
@@ -127,6 +143,8 @@ impl StorageBackend for Disk {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.call(|_| false)?;
+        state = self.0.1.wait_while(state, |state| state.passes == Some(0)).unwrap();
+        state.passes = state.passes.map(|syncs| syncs - 1);
         if state.fails == Fails::NextSync {
             state.fails = Fails::Nothing;
             return Err(io::Error::other("the sync failed"));
@@ -139,6 +157,7 @@ impl StorageBackend for Disk {
         let from = usize::try_from(offset).unwrap();
         let bytes = state.bytes.get_mut(from..from + data.len());
         bytes.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+        self.0.1.notify_all();
         Ok(())
     }
 }
