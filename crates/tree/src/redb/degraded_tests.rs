@@ -116,13 +116,10 @@ async fn append_and_fail(disk: &Disk, session: &Session) -> Vec<Id> {
     for _ in 0..20 {
         ids.extend(append(session, "said before").await.unwrap().ids);
         disk.fails(Fails::NextSync);
-        // Where that was too late, once more.
-        for _ in 0..1_000 {
-            if disk.failing() == Fails::Nothing {
-                return ids;
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        if disk.has_failed_within(Duration::from_secs(1)) {
+            return ids;
         }
+        // That was too late: once more.
         disk.fails(Fails::Nothing);
     }
     panic!("nothing was synced");

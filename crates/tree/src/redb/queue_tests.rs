@@ -31,7 +31,6 @@ fn those_just_answered_are_waited_for() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for item in [4, 5] {
-                std::thread::sleep(Duration::from_millis(20));
                 queue.put(LIGHT, item).unwrap();
             }
         });

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use redb::StorageBackend;
 
@@ -62,8 +63,11 @@ impl Disk {
         self.lock().fails = fails;
     }
 
-    pub(super) fn failing(&self) -> Fails {
-        self.lock().fails
+    /// Waits until the sync has failed that is to fail, at most that long; answers whether it has.
+    pub(super) fn has_failed_within(&self, patience: Duration) -> bool {
+        let waits = |state: &mut State| state.fails == Fails::NextSync;
+        let waited = self.0.1.wait_timeout_while(self.lock(), patience, waits).unwrap();
+        !waited.1.timed_out()
     }
 
     /// Lets so many more syncs through, and all others wait; with `None` none waits.
@@ -147,6 +151,7 @@ impl StorageBackend for Disk {
         state.passes = state.passes.map(|syncs| syncs - 1);
         if state.fails == Fails::NextSync {
             state.fails = Fails::Nothing;
+            self.0.1.notify_all();
             return Err(io::Error::other("the sync failed"));
         }
         Ok(())
