@@ -70,6 +70,10 @@ fn halves_of_many_callers_are_taken_by_turns() {
     queue.answering(4);
     put(7..11);
     assert_eq!(batch(&queue), [7, 8, 9, 10]);
+    let just_many = Queue::new(Duration::ZERO, MANY);
+    (0..6).for_each(|item| just_many.put(LIGHT, item).unwrap());
+    assert_eq!(batch(&just_many), [0, 1, 2]);
+    assert!(just_many.overlaps());
     // One stays away, which ends a wait; so it does not count.
     let impatient = Queue::new(Duration::ZERO, MANY);
     (0..7).for_each(|item| impatient.put(LIGHT, item).unwrap());
@@ -85,6 +89,19 @@ fn halves_of_many_callers_are_taken_by_turns() {
 }
 
 #[test]
+fn who_stays_away_does_not_make_others_many() {
+    let queue = Queue::new(Duration::ZERO, MANY);
+    (0..5).for_each(|item| queue.put(LIGHT, item).unwrap());
+    assert_eq!(batch(&queue).len(), 5);
+    queue.answering(5);
+    (0..4).for_each(|item| queue.put(LIGHT, item).unwrap());
+    assert_eq!(batch(&queue).len(), 4, "the fifth is waited for no longer");
+    queue.put(Weight { entries: 0, bytes: 0 }, 5).unwrap();
+    assert_eq!(batch(&queue), [5]);
+    assert!(!queue.overlaps(), "the fifth is counted");
+}
+
+#[test]
 fn who_wants_to_read_is_not_expected_to_come_back() {
     let reader = Weight { entries: 0, bytes: 0 };
     let queue = Queue::new(Duration::from_secs(600), MANY);
@@ -94,6 +111,14 @@ fn who_wants_to_read_is_not_expected_to_come_back() {
     queue.answering(1);
     queue.put(LIGHT, 2).unwrap();
     assert_eq!(batch(&queue), [2]);
+    // Nor does it make callers many, once it was told.
+    for _ in 0..MANY {
+        queue.put(reader, 3).unwrap();
+        assert_eq!(batch(&queue), [3]);
+    }
+    queue.put(LIGHT, 4).unwrap();
+    assert_eq!(batch(&queue), [4]);
+    assert!(!queue.overlaps());
 }
 
 #[test]
