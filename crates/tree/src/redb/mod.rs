@@ -67,6 +67,8 @@ mod sharing;
 mod shelter;
 pub(crate) mod shrink;
 mod sight;
+#[cfg(test)]
+mod sight_tests;
 mod snapshot;
 mod stamp;
 mod switch;

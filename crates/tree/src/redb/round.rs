@@ -140,3 +140,6 @@ impl Unread {
         self.ends.clear();
     }
 }
+
+#[cfg(test)]
+mod tests;
