@@ -110,6 +110,26 @@ async fn who_hears_of_a_failed_sync_retries_and_there_is_one_entry() {
     }
 }
 
+#[tokio::test]
+async fn a_store_is_opened_anew_only_when_the_last_reader_has_let_go_of_it() {
+    let disk = Disk::default();
+    let (store, session, _) = said(&disk, &options(), 1).await;
+    let reader = store.shared.open().unwrap();
+    disk.fails(Fails::NextSync);
+    let unknown = {
+        let session = session.clone();
+        tokio::spawn(async move { append(&session, "perhaps").await })
+    };
+    tokio::task::yield_now().await;
+    while store.shared.open().is_ok() {
+        std::thread::yield_now();
+    }
+    drop(reader);
+    assert_eq!(kind(unknown.await.unwrap()), ErrorKind::Storage);
+    append(&session, "after").await.unwrap();
+    assert_eq!(disk.most_open(), 1);
+}
+
 /// Says something and lets what is done behind it, while nobody waits, fail on the disk.
 async fn append_and_fail(disk: &Disk, session: &Session) -> Vec<Id> {
     let mut ids = Vec::new();

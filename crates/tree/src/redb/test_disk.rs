@@ -32,6 +32,9 @@ struct State {
     fails: Fails,
     /// How many syncs do not wait, where others do.
     passes: Option<usize>,
+    /// Handles that are open, and the most there were at a time.
+    open: usize,
+    most_open: usize,
 }
 
 /// A disk. Clones are the same one.
@@ -52,6 +55,11 @@ impl Disk {
 
     pub(super) fn bytes(&self) -> Vec<u8> {
         self.lock().bytes.clone()
+    }
+
+    /// How many at most had it open at a time.
+    pub(super) fn most_open(&self) -> usize {
+        self.lock().most_open
     }
 
     /// Changes bytes, the engine's handles being open or not.
@@ -85,7 +93,10 @@ impl Disk {
     pub(super) fn factory(&self) -> Arc<BackendFactory> {
         let disk = self.clone();
         Arc::new(move || {
-            drop(disk.call(|_| false)?);
+            let mut state = disk.call(|_| false)?;
+            state.open += 1;
+            state.most_open = state.most_open.max(state.open);
+            drop(state);
             Ok(Box::new(disk.clone()) as Box<dyn StorageBackend>)
         })
     }
@@ -163,6 +174,12 @@ impl StorageBackend for Disk {
         let bytes = state.bytes.get_mut(from..from + data.len());
         bytes.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
         self.0.1.notify_all();
+        Ok(())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        let mut state = self.lock();
+        state.open = state.open.saturating_sub(1);
         Ok(())
     }
 }
