@@ -179,7 +179,8 @@ impl Log {
     pub(super) fn restart(&mut self, generation: u64) {
         (self.at, self.generation) = (self.range.start, generation);
         self.next = 0;
-        self.synced.store(0, Ordering::Release);
+        // Its own: a late sync of a record before says nothing of those that follow.
+        self.synced = Arc::default();
     }
 
     /// Gives the blocks behind the last record back to the file system, where that takes them. They may hold
@@ -357,6 +358,27 @@ mod tests {
         assert_eq!(untouched, [0; PAGE_BYTES]);
         backend.read(START + BYTES, &mut untouched).unwrap();
         assert_eq!(untouched, [0; PAGE_BYTES]);
+    }
+
+    #[test]
+    fn memory_of_a_record_is_used_again() {
+        let mut log = log(&backend(), 1);
+        log.append(record(1, 1)).write().unwrap();
+        let spare = log.spare();
+        assert!(spare.capacity() >= PAGE_BYTES && log.spare().capacity() == 0);
+    }
+
+    #[test]
+    fn a_late_sync_says_nothing_of_the_next_filling() {
+        let mut log = log(&backend(), 1);
+        let mut late = log.append(record(1, 1));
+        late.write().unwrap();
+        log.restart(2);
+        log.append(record(1, 2)).write().unwrap();
+        late.sync().unwrap();
+        assert!(!log.is_synced());
+        log.sync().unwrap();
+        assert!(log.is_synced());
     }
 
     #[test]

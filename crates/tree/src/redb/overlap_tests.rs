@@ -70,11 +70,15 @@ impl Talk {
         calls
     }
 
-    /// The same, all of it appends; when this answers the first group is in flight, and the second is applied.
+    /// The same, all of it appends; when this answers the first group is in flight, and the second is taken: it is
+    /// applied, and waits.
     async fn takes_off(&self, [one, two, three, last]: &[Draft; 4]) -> Vec<Call> {
         let calls = self.gathers(|talk| [one, two, three].map(|draft| talk.says(draft)), last);
         let calls = calls.await;
-        self.disk.until_it_has(&last.body().bytes);
+        self.disk.until_it_has(&three.body().bytes);
+        while self.store.shared.queue.has_waiting() {
+            std::thread::yield_now();
+        }
         calls
     }
 

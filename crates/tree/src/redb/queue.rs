@@ -161,7 +161,7 @@ impl<T> Queue<T> {
             state.unanswered += weight.callers();
             batch.extend(state.waiting.pop_front().map(|(_, item)| item));
         }
-        state.overlaps = all >= self.many && batch.len() < all;
+        state.overlaps = all >= self.many;
         Taken::Batch(batch)
     }
 
