@@ -20,6 +20,7 @@
 //!                           bombs ------+         files made to break readers
 //!                             +--> bombing        what one of them costs a process
 //!                                     decoders    the same of what is no foreign file
+//!   patched                                       a store's file with bytes changed, and all one may do with it
 //! ```
 #![allow(
     clippy::unwrap_used,
@@ -70,6 +71,8 @@ pub mod model_context;
 pub mod model_erase;
 #[path = "kit/mutate.rs"]
 pub mod mutate;
+#[path = "kit/patched.rs"]
+pub mod patched;
 #[path = "kit/processes.rs"]
 pub mod processes;
 #[path = "kit/profile.rs"]

@@ -1,16 +1,11 @@
-//! What is true of the bytes that are not foreign files: bundles, entries as they are stored, a
-//! store's file, settings. One function per property; tests and fuzz targets call the same ones.
-
-use std::sync::OnceLock;
+//! What is true of the bytes that are not foreign files: bundles, entries as they are stored, settings.
+//! One function per property; tests and fuzz targets call the same ones.
 
 use treering_interchange::{BundleOptions, export_bundle, import_bundle};
 use treering_policy::{Breaker, Outcome as Landed, Policy, Preset, Reading, should_compact};
-use treering_tree::{
-    Body, ErrorKind, Expect, Kind, Options, RedbStore, Replay, Session, Sources, Store,
-};
+use treering_tree::{ErrorKind, Store};
 
 use super::hostile::{block_on, ensure, store};
-use super::sim_disk::{Faults, SimDisk};
 
 /// Any bytes are a bundle that comes out of the store as what went in, or are refused.
 ///
@@ -52,60 +47,6 @@ pub(crate) async fn bundle_comes_back(bytes: &[u8]) -> Result<bool, String> {
     written.map_err(|why| format!("written again: {why}"))?;
     ensure(copy == out, || "a bundle that was read differs from what was written".to_owned())?;
     Ok(true)
-}
-
-/// A store's file with a session in it, the same for every run.
-pub fn image() -> &'static [u8] {
-    static IMAGE: OnceLock<Vec<u8>> = OnceLock::new();
-    IMAGE.get_or_init(|| {
-        let disk = SimDisk::new(Vec::new(), Faults::default());
-        block_on(async {
-            let store = std::sync::Arc::new(open(&disk).unwrap());
-            let session = Session::new(store, "one", Sources::fixed(2));
-            for nth in 0..40 {
-                let body = Body::new("text", vec![b'x'; 1 << (nth % 12)]);
-                let draft = session.draft(Kind::User, body).alias(format!("a{nth}"));
-                session.append(draft, Expect::Any).await.unwrap();
-            }
-        });
-        disk.live().to_vec()
-    })
-}
-
-fn open(disk: &SimDisk) -> treering_tree::Result<RedbStore> {
-    let options = Options::new(Sources::fixed(1)).idle_checkpoint(None);
-    RedbStore::with_backend(disk.factory(), options)
-}
-
-/// Any bytes in the place of a store's file open or are refused, and every read of them answers or
-/// errs: nothing panics, nothing hangs.
-pub fn opens(bytes: Vec<u8>) -> bool {
-    let disk = SimDisk::new(bytes, Faults::default());
-    let Ok(store) = open(&disk) else { return false };
-    let store = std::sync::Arc::new(store);
-    block_on(async {
-        drop((store.verify().await, store.scan(None, 0, 1_000).await, store.stats().await));
-        let sessions = store.sessions(None, 100).await.unwrap_or_default();
-        for session in sessions {
-            drop(store.branches(&session.name, None, 100).await);
-            let path = std::sync::Arc::clone(&store) as std::sync::Arc<dyn Store>;
-            drop(Replay::new(path, session.head).collect().await);
-        }
-    });
-    // So that closing commits nothing over the damage: where it is redb's own table of freed pages, redb panics as
-    // it commits, and again as it cleans up, which ends the process. A scrub commits too, and is not asked for.
-    disk.kill();
-    true
-}
-
-/// Patches of the sound file: three bytes where, one byte what, over and over.
-pub fn patched(patches: &[u8]) -> Vec<u8> {
-    let mut bytes = image().to_vec();
-    for patch in patches.chunks_exact(4) {
-        let at = u32::from_le_bytes([patch[0], patch[1], patch[2], 0]) as usize % bytes.len();
-        bytes[at] ^= patch[3];
-    }
-    bytes
 }
 
 /// Any numbers make a policy whose arithmetic holds: nothing overflows, what is kept and what is

@@ -22,7 +22,8 @@ pub struct Report {
 /// One contradiction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// What is damaged: "entry", "place", "head", "journal", "session", "index", "counter".
+    /// What is damaged: "entry", "place", "head", "journal", "session", "index", "counter",
+    /// "store file".
     pub what: String,
     /// Its name or number.
     pub name: String,

@@ -7,5 +7,5 @@ libfuzzer_sys::fuzz_target!(|patches: &[u8]| {
     // redb panics over damage, and the store catches it: only what nobody catches is a find.
     static QUIET: Once = Once::new();
     QUIET.call_once(|| std::panic::set_hook(Box::new(|_| {})));
-    tests::decoders::opens(tests::decoders::patched(patches));
+    tests::patched::opens(tests::patched::patched(patches));
 });

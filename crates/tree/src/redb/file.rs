@@ -48,7 +48,8 @@ pub(super) struct Opened {
     pub(super) database: Database,
     /// What tells whether its file still has its name; none where it has none.
     pub(super) named: Option<Named>,
-    backend: Arc<dyn StorageBackend>,
+    /// What the database sees of the file.
+    pub(super) region: Region,
     layout: Layout,
     writes_ahead: bool,
 }
@@ -56,7 +57,7 @@ pub(super) struct Opened {
 impl Opened {
     /// The log; its records are read from the first of this generation on.
     pub(super) fn log(&self, generation: u64) -> Log {
-        let backend = Arc::clone(&self.backend);
+        let backend = Arc::clone(&self.region.backend);
         Log::new(backend, self.layout.log(), self.writes_ahead, generation)
     }
 }
@@ -237,18 +238,18 @@ fn database(
     let layout = Layout::of(&*backend, Layout::new(options.log_bytes));
     let layout = layout.map_err(|cause| storage("reading the first page", cause))?;
     let layout = layout.ok_or_else(|| Error::corrupt(STORE_FILE, "its first page is damaged"))?;
-    let region = Region { backend: Arc::clone(&backend), start: layout.database_at() };
+    let region = Region { backend, start: layout.database_at() };
     let mut builder = Builder::new();
     builder.set_cache_size(options.cache_bytes);
     let database = guarded(|| {
         // Behind a log, redb's own syncs are few.
         if writes_ahead && !options.durability.is_logged() {
-            sharing.open(&mut builder, Ahead::new(region))
+            sharing.open(&mut builder, Ahead::new(region.clone()))
         } else {
-            sharing.open(&mut builder, region)
+            sharing.open(&mut builder, region.clone())
         }
     })?;
-    Ok(Opened { database, named: None, backend, layout, writes_ahead })
+    Ok(Opened { database, named: None, region, layout, writes_ahead })
 }
 
 /// Gives a new database an identity and all tables, durable when this returns.

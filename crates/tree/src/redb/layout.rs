@@ -96,7 +96,7 @@ fn hash_of(fields: &[u8]) -> [u8; HASH_BYTES] {
 }
 
 /// The bytes from an offset on, as redb sees them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Region {
     pub(super) backend: Arc<dyn StorageBackend>,
     pub(super) start: u64,

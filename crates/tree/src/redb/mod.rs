@@ -41,6 +41,9 @@ mod options;
 #[cfg(test)]
 mod overlap_tests;
 mod overlay;
+mod own_trees;
+#[cfg(test)]
+mod own_trees_tests;
 mod place_row;
 mod plan;
 mod prepare;
@@ -379,9 +382,11 @@ impl Store for RedbStore {
     async fn verify(&self) -> Result<Report> {
         let open = self.shared.readable()?;
         // What is on the disk counts, not what was read from it before.
-        open.guarded(|| {
+        let mut report = open.guarded(|| {
             check::verify(&Snapshot::take(&open, Arc::new(Caches::new(Limits::default())))?)
-        })
+        })?;
+        report.problems.extend(open.damage()?);
+        Ok(report)
     }
 
     async fn stats(&self) -> Result<Stats> {

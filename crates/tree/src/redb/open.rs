@@ -10,6 +10,7 @@ use super::fault::{self, guarded};
 use super::file::Named;
 use super::index::{Index, Merging};
 use super::keyring::Keyring;
+use super::layout::Region;
 use super::log::Log;
 use super::options::Options;
 use super::queue::{Queue, Weight};
@@ -21,8 +22,9 @@ use super::snapshot::Snapshot;
 use super::switch::Switch;
 use super::tables::{self, ReadTables, WriteTables};
 use super::writer::Request;
-use super::{file, gone};
+use super::{file, gone, own_trees};
 use crate::error::{Error, ErrorKind, Result};
+use crate::verify::Problem;
 
 /// An opened database and what belongs to it.
 pub(super) struct Open {
@@ -36,8 +38,10 @@ pub(super) struct Open {
     pub(super) sight: Sight,
     /// The newest snapshot, and what was seen when it was taken.
     latest: RwLock<Option<(u64, Arc<Snapshot>)>>,
-    /// Whether redb has met damage: reads go on, writes do not.
+    /// Whether redb has met damage, or would: reads go on, writes do not.
     damaged: AtomicBool,
+    /// What redb sees of the file.
+    region: Region,
     switch: Switch,
     pub(super) sharing: Sharing,
     /// Rows of the journal that were looked through for erasures by others.
@@ -75,27 +79,28 @@ impl Open {
         let read = guarded(|| {
             use redb::ReadableDatabase;
             let database = &opened.database;
+            let damage = damage(&opened.region)?;
             let txn = database.begin_read()?;
             let mut identity = tables::identity(&txn)?;
-            let log = caught_up(&opened, ReadTables::open(&txn)?.counters()?)?;
+            let log = caught_up(&opened, ReadTables::open(&txn)?.counters()?, damage.as_ref())?;
             let txn = database.begin_read()?;
             let tables = ReadTables::open(&txn)?;
             let (keyring, secret) = Keyring::open(options, &tables)?;
             identity.secret = secret.unwrap_or(identity.secret);
             let counters = tables.counters()?;
             let index = Index::recover(&tables, counters.indexed, options.merge_after)?;
-            Ok((identity, keyring, counters, index, log))
+            Ok((identity, keyring, counters, index, log, damage))
         });
-        let (identity, keyring, counters, (index, merging), log) = match read {
+        let (identity, keyring, counters, (index, merging), log, damage) = match read {
             Ok(read) => read,
             Err(error) => {
                 switch.cut();
-                closed(opened.database);
+                closed(opened.database, &switch);
                 return Err(error);
             }
         };
         let caches = RwLock::new(Arc::new(Caches::new(options.kept)));
-        let damaged = AtomicBool::new(false);
+        let damaged = AtomicBool::new(damage.is_some());
         let open = Self {
             database: Some(opened.database),
             index,
@@ -105,6 +110,7 @@ impl Open {
             sight: Sight::new(),
             latest: RwLock::new(None),
             damaged,
+            region: opened.region,
             switch,
             sharing: options.sharing,
             looked_through: Mutex::new(counters.journal_rows),
@@ -161,6 +167,11 @@ impl Open {
         Ok(())
     }
 
+    /// What is damaged of that which redb needs to write.
+    pub(super) fn damage(&self) -> Result<Option<Problem>> {
+        damage(&self.region)
+    }
+
     pub(super) fn caches(&self) -> Arc<Caches> {
         Arc::clone(&self.caches.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -197,11 +208,29 @@ impl Open {
     }
 }
 
-/// Does again what the log holds and redb had not saved; answers the log, empty then.
-fn caught_up(opened: &file::Opened, mut counters: Counters) -> Result<Log, fault::Fault> {
+fn damage(region: &Region) -> Result<Option<Problem>> {
+    let found = own_trees::damage(region);
+    let found = found.map_err(|cause| file::storage("reading redb's own tables", cause))?;
+    Ok(found.map(|name| Problem {
+        what: fault::STORE_FILE.to_owned(),
+        name,
+        detail: "it is damaged: nothing is written to this file; `recover` makes another"
+            .to_owned(),
+    }))
+}
+
+/// Does again what the log holds and redb had not saved; answers the log, empty then. Refuses to over damage.
+fn caught_up(
+    opened: &file::Opened,
+    mut counters: Counters,
+    damage: Option<&Problem>,
+) -> Result<Log, fault::Fault> {
     let mut log = opened.log(counters.log);
     if next_missed(&mut log, &counters)?.is_none() {
         return Ok(log);
+    }
+    if let Some(Problem { name, detail, .. }) = damage {
+        return Err(Error::corrupt(fault::STORE_FILE, format!("{name}: {detail}")).into());
     }
     let mut txn = opened.database.begin_write()?;
     txn.set_two_phase_commit(true);
@@ -241,14 +270,21 @@ impl Drop for Open {
         if self.damaged.load(Ordering::Acquire) || self.sharing == Sharing::Readers {
             self.switch.cut();
         }
+        // It would hold on to what is to be closed.
+        *self.latest.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         if let Some(database) = self.database.take() {
-            closed(database);
+            closed(database, &self.switch);
         }
     }
 }
 
 /// Closes a database that may have met damage: after a panic inside it, its destructor panics too.
-fn closed(database: redb::Database) {
+fn closed(mut database: redb::Database, switch: &Switch) {
+    if switch.is_cut() {
+        // It commits as it closes, which can panic twice even where nothing is written, unless its storage has failed:
+        // this asks the storage before anything else, and fails there.
+        let _ = guarded(|| Ok(database.check_integrity().map(drop)?));
+    }
     let _ = guarded(move || {
         drop(database);
         Ok(())

@@ -42,6 +42,10 @@ impl Switch {
     pub(super) fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// Any backend, behind a switch.
@@ -57,7 +61,7 @@ impl Switched {
     }
 
     fn under(&self) -> io::Result<&dyn StorageBackend> {
-        if self.switch.0.load(Ordering::Acquire) {
+        if self.switch.is_cut() {
             return Err(io::Error::other("cut off after damage was met"));
         }
         Ok(&*self.backend)

@@ -253,6 +253,7 @@ impl Writer {
         }
         let reopened = Open::new(&self.shared.place, &self.shared.options).and_then(|opened| {
             let (open, resumed) = opened;
+            open.check_writable()?;
             let probe = guarded(|| {
                 let mut txn = open.database()?.begin_write()?;
                 txn.set_two_phase_commit(true);
