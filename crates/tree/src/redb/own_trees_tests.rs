@@ -7,7 +7,7 @@ use super::layout::{Layout, PAGE_BYTES, Region};
 use super::test_disk::Disk;
 use super::{Options, RedbStore, own_trees};
 use crate::entry::{Body, Kind};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::sources::Sources;
 use crate::store::{Committed, Expect, Store};
@@ -22,6 +22,11 @@ fn options() -> Options {
 fn region(disk: &Disk) -> Region {
     let layout = Layout::of(disk, Layout::new(0)).unwrap().unwrap();
     Region { backend: Arc::new(disk.clone()), start: layout.database_at() }
+}
+
+/// Where redb itself follows a page behind the end of the file, that is an error of the storage.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage)
 }
 
 async fn append(store: &Arc<RedbStore>, seed: u64) -> Result<Committed> {
@@ -61,7 +66,7 @@ async fn nothing_is_written_over_damage_to_redbs_own_trees() {
         let before = damaged.bytes();
         match damaged.open(&options()) {
             // redb reads the bitmaps of free pages when it opens, and in a debug build all it has.
-            Err(refused) => assert_eq!(refused.kind(), ErrorKind::Corrupt, "{at}: {refused}"),
+            Err(refused) => assert!(is_refusal(&refused), "{at}: {refused}"),
             Ok(store) => {
                 let refused = append(&store, 50).await.unwrap_err();
                 assert_eq!(refused.kind(), ErrorKind::Corrupt, "{at}: {refused}");
@@ -84,7 +89,7 @@ async fn nothing_is_written_over_damage_to_redbs_own_trees() {
         damaged.change(|bytes| bytes[at] ^= 0x55);
         if own_trees::damage(&region(&damaged)).unwrap().is_some() {
             let refused = damaged.open(&options()).unwrap_err();
-            assert_eq!(refused.kind(), ErrorKind::Corrupt, "{at}: {refused}");
+            assert!(is_refusal(&refused), "{at}: {refused}");
             refusals += 1;
         }
     }
