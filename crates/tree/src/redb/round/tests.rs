@@ -1,3 +1,5 @@
+//! What a round keeps of its groups: all of it, in order, up to its bytes.
+
 use super::*;
 
 #[test]
