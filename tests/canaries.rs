@@ -1,10 +1,9 @@
 //! What was said is in no event, no span, no error and no `Debug` of reading foreign files, summarizing, compacting
 //! and the command line, at any level. The tree has a test of its own, beside its code.
 
-use std::fmt::{Debug, Write as _};
 use std::io::Cursor;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use treering_cli::{Environment, Surroundings, Terminal, UserFolders};
 use treering_compactor::{Compactor, OnDrop, RunOptions, counted};
@@ -15,68 +14,10 @@ use treering_tree::{
     Expect, Kind, Message, Options, Part, RedbStore, Role, Session, Sources, Store,
 };
 
-/// Stands in every body, and in no name.
-const CANARY: &str = "c4n4ry-in-a-body";
+#[path = "../crates/tree/tests/heard/mod.rs"]
+mod heard;
 
-/// What was told: events, spans, errors, what `Debug` shows.
-#[derive(Clone, Default)]
-struct Heard(Arc<Mutex<String>>);
-
-impl Heard {
-    fn hear(&self, value: &dyn Debug) {
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        writeln!(heard, "{value:?} {value:#?}").unwrap();
-    }
-
-    fn error(&self, error: &dyn std::error::Error) {
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            self.hear(&error);
-            self.hear(&error.to_string());
-            cause = error.source();
-        }
-    }
-
-    /// What was told, which must be something, without the canary.
-    fn is_quiet(&self, expected: &[&str]) {
-        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for expected in expected {
-            assert!(heard.contains(expected), "{expected:?} was not told: {heard}");
-        }
-        if let Some(at) = heard.find(&CANARY[..CANARY.len() - 1]) {
-            let from = heard[..at].rfind('\n').map_or(0, |at| at + 1);
-            let to = heard[at..].find('\n').map_or(heard.len(), |to| at + to);
-            panic!("told: {}", &heard[from..to]);
-        }
-    }
-}
-
-impl tracing::field::Visit for Heard {
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn Debug) {
-        self.hear(&format!("{field}: {value:?}"));
-    }
-}
-
-impl tracing::Subscriber for Heard {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        self.hear(&span.metadata().name());
-        span.record(&mut self.clone());
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
-        values.record(&mut self.clone());
-    }
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        self.hear(&event.metadata().target());
-        event.record(&mut self.clone());
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
+use self::heard::{CANARY, Heard};
 
 /// Runs all of it on this thread, where it is heard.
 fn heard<T>(heard: &Heard, work: impl Future<Output = T>) -> T {
