@@ -1,7 +1,7 @@
 //! Files that are followed while they grow.
 
 use treering_interchange::RepairKind::{GluedRecords, MovedBranch};
-use treering_interchange::{Follow, Options};
+use treering_interchange::{Follow, Options, SessionReport};
 use treering_tree::{Erasure, Session, Sources, Store};
 
 use crate::kit::{aliases, block_on, exported, repairs, shown, store};
@@ -16,6 +16,12 @@ fn said(id: &str, parent: Option<&str>, text: &str) -> String {
     )
 }
 
+fn polled(follow: &mut Follow, store: &dyn Store) -> Vec<SessionReport> {
+    let options =
+        Options { count: &|_| 1_u32.into(), format: None, at_ms: 0, progress: &mut |_| {} };
+    block_on(follow.poll(store, options)).unwrap()
+}
+
 #[test]
 fn a_growing_file_is_followed() {
     let folder = tempfile::tempdir().unwrap();
@@ -23,9 +29,7 @@ fn a_growing_file_is_followed() {
     let store = store();
     let mut follow = Follow::new([folder.path().to_owned()]);
     let mut poll = || {
-        let options =
-            Options { count: &|_| 1_u32.into(), format: None, at_ms: 0, progress: &mut |_| {} };
-        let reports = block_on(follow.poll(&*store, options)).unwrap();
+        let reports = polled(&mut follow, &*store);
         reports.iter().map(|report| report.added).collect::<Vec<_>>()
     };
     assert_eq!(poll(), [] as [u64; 0]);
@@ -47,10 +51,7 @@ fn what_is_still_written_waits_until_it_is_whole() {
     let mut follow = Follow::new([path.clone()]);
     let mut poll = |text: &str| {
         std::fs::write(&path, text).unwrap();
-        let options =
-            Options { count: &|_| 1.into(), format: None, at_ms: 0, progress: &mut |_| {} };
-        let mut reports = block_on(follow.poll(&*store, options)).unwrap();
-        let report = reports.pop().unwrap();
+        let report = polled(&mut follow, &*store).pop().unwrap();
         (report.added, repairs(&report))
     };
     let call = r#"{"type":"message","id":"c","parentId":"a","message":{"role":"assistant","content":[{"type":"toolCall","id":"1","name":"ls","arguments":{}}]}}"#;
@@ -99,9 +100,7 @@ fn behind_a_label_or_a_tombstone_the_file_goes_on_beside_main() {
         let mut follow = Follow::new([path.clone()]);
         let mut poll = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            let options =
-                Options { count: &|_| 1.into(), format: None, at_ms: 0, progress: &mut |_| {} };
-            let report = block_on(follow.poll(&*store, options)).unwrap().pop().unwrap();
+            let report = polled(&mut follow, &*store).pop().unwrap();
             (report.added, report.repairs_of(MovedBranch))
         };
         let mut text =
