@@ -98,7 +98,7 @@ macro_rules! writers_and_a_committer {
         use $library::thread;
 
         use self::flight::Flight;
-        use self::group::{Caller, Committer, Group, Voyage, fly, land, serve};
+        use self::group::{Caller, Committer, Departed, Group, fly, land, serve};
         use self::queue::{Caps, Queue, Taken, Weight};
         use self::sight::Sight;
         use self::sync::{Condvar, Mutex};
@@ -177,7 +177,7 @@ macro_rules! writers_and_a_committer {
             fails: Option<Failing>,
         }
 
-        impl Voyage for Sync {
+        impl Departed for Sync {
             type Failure = ();
 
             fn finish(&mut self) -> Result<(), ()> {
@@ -216,7 +216,7 @@ macro_rules! writers_and_a_committer {
         impl Committer<u32, Answer> for Store {
             type Failure = ();
             type Applied = Sync;
-            type Voyage = Sync;
+            type Departed = Sync;
 
             fn apply(&mut self, changes: Vec<u32>) -> Result<(Vec<Answer>, Sync), ()> {
                 self.groups += 1;

@@ -8,7 +8,7 @@ use super::apply::{Applied, Applier};
 use super::cache::Caches;
 use super::fault::guarded;
 use super::file;
-use super::group::{Committer, Voyage};
+use super::group::{Committer, Departed};
 use super::log;
 use super::open::Open;
 use super::prepare::Prepared;
@@ -39,7 +39,7 @@ pub(super) struct Logging {
     record: log::Appending,
 }
 
-impl Voyage for Logging {
+impl Departed for Logging {
     type Failure = Error;
 
     fn finish(&mut self) -> Result<()> {
@@ -60,7 +60,7 @@ fn write_log(open: &Open, record: &mut log::Appending, syncs: bool) -> Result<()
 impl Committer<Box<Prepared>, Answer> for Writer {
     type Failure = Error;
     type Applied = Pending;
-    type Voyage = Logging;
+    type Departed = Logging;
 
     fn apply(&mut self, changes: Vec<Box<Prepared>>) -> Result<(Vec<Answer>, Pending)> {
         let open = self.shared.open()?;

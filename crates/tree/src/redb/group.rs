@@ -22,7 +22,7 @@ pub(super) trait Committer<C, A> {
     /// A group that is applied, and neither durable nor readable.
     type Applied;
     /// What makes such a group durable on another thread.
-    type Voyage: Voyage<Failure = Self::Failure>;
+    type Departed: Departed<Failure = Self::Failure>;
 
     /// Applies a group; one answer for each change, in order.
     fn apply(&mut self, changes: Vec<C>) -> Result<(Vec<A>, Self::Applied), Self::Failure>;
@@ -31,7 +31,7 @@ pub(super) trait Committer<C, A> {
     fn finish(&mut self, applied: Self::Applied) -> Result<(), Self::Failure>;
 
     /// Lets another thread do so, or hands the group back where that is not possible.
-    fn depart(&mut self, applied: Self::Applied) -> Result<Self::Voyage, Self::Applied>;
+    fn depart(&mut self, applied: Self::Applied) -> Result<Self::Departed, Self::Applied>;
 
     /// Does what no caller waits for.
     fn tidy(&mut self);
@@ -41,7 +41,7 @@ pub(super) trait Committer<C, A> {
 }
 
 /// Makes one group durable.
-pub(super) trait Voyage {
+pub(super) trait Departed {
     /// Why it is not.
     type Failure;
 
@@ -53,14 +53,14 @@ pub(super) trait Voyage {
 pub(super) struct Group<K, A, V> {
     callers: Vec<K>,
     answers: Vec<A>,
-    voyage: V,
+    departed: V,
 }
 
 /// Commits a group and answers each of its callers, or sends it off; the one before has landed then.
 pub(super) fn serve<T, C, A, K: Caller<A>, M: Committer<C, A>>(
     committer: &mut M,
     queue: &Queue<T>,
-    flight: &Flight<Group<K, A, M::Voyage>, M::Failure>,
+    flight: &Flight<Group<K, A, M::Departed>, M::Failure>,
     changes: Vec<C>,
     callers: Vec<K>,
 ) {
@@ -80,7 +80,7 @@ pub(super) fn serve<T, C, A, K: Caller<A>, M: Committer<C, A>>(
     };
     let applied = if queue.overlaps() { committer.depart(applied) } else { Err(applied) };
     match applied {
-        Ok(voyage) => flight.start(Group { callers, answers, voyage }),
+        Ok(departed) => flight.start(Group { callers, answers, departed }),
         Err(applied) => {
             match committer.finish(applied) {
                 Ok(()) => answer(queue, callers, answers),
@@ -98,7 +98,7 @@ pub(super) fn serve<T, C, A, K: Caller<A>, M: Committer<C, A>>(
 pub(super) fn land<T, C, A, K: Caller<A>, M: Committer<C, A>>(
     committer: &mut M,
     queue: &Queue<T>,
-    flight: &Flight<Group<K, A, M::Voyage>, M::Failure>,
+    flight: &Flight<Group<K, A, M::Departed>, M::Failure>,
 ) {
     if let Some(failed) = flight.land() {
         let _ = bring_back(committer, queue, failed);
@@ -109,22 +109,22 @@ pub(super) fn land<T, C, A, K: Caller<A>, M: Committer<C, A>>(
 fn bring_back<T, C, A, K: Caller<A>, M: Committer<C, A>>(
     committer: &mut M,
     queue: &Queue<T>,
-    (group, failure): Failed<Group<K, A, M::Voyage>, M::Failure>,
+    (group, failure): Failed<Group<K, A, M::Departed>, M::Failure>,
 ) -> Box<dyn Fn() -> A> {
-    let Group { callers, answers, voyage } = group;
+    let Group { callers, answers, departed } = group;
     // They hold the store that is to be opened anew.
-    drop((answers, voyage));
+    drop((answers, departed));
     let unknown = committer.recover(failure);
     answer_all(queue, callers, &unknown);
     unknown
 }
 
 /// Makes a group durable and answers its callers, on the thread of the flight; hands it back where it fails.
-pub(super) fn fly<T, A, K: Caller<A>, V: Voyage>(
+pub(super) fn fly<T, A, K: Caller<A>, V: Departed>(
     queue: &Queue<T>,
     mut group: Group<K, A, V>,
 ) -> Option<Failed<Group<K, A, V>, V::Failure>> {
-    if let Err(failure) = group.voyage.finish() {
+    if let Err(failure) = group.departed.finish() {
         // Nobody else may come while all callers wait for this.
         queue.want();
         return Some((group, failure));
