@@ -13,6 +13,21 @@ const DIGITS: usize = 32;
 
 /// A row of a store's journal, and by its hash all rows of its session up to it. As text it is the number of
 /// rows up to it, the store and the hash, with hyphens between them; it tells nothing of what was said.
+///
+/// ```
+/// # fn main() -> treering_tree::Result<()> {
+/// # #[cfg(feature = "redb")] {
+/// use treering_tree::{Error, Options, RedbStore, Sources, Stamp};
+///
+/// let store = RedbStore::in_memory(Options::new(Sources::fixed(1)))?;
+/// let kept: Stamp = store.stamp(None)?.to_string().parse()?;
+/// store.continues(&kept)?;
+/// let other = RedbStore::in_memory(Options::new(Sources::fixed(2)))?;
+/// assert!(matches!(other.continues(&kept), Err(Error::OtherStore)));
+/// # }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Stamp {
