@@ -45,9 +45,10 @@ fn main() {
     for bytes in [200, 1_000, 8_000] {
         for (commit, part) in [(1, 10), (64, 1)] {
             let entries = (entries / part).min(MOST_BYTES / bytes as u64);
-            random(&runtime, folder.path(), bytes, entries, commit);
+            random(&runtime, folder.path(), (bytes, "letters", body), entries, commit);
         }
     }
+    random(&runtime, folder.path(), (1_000, "bytes", any_bytes), entries, 64);
     if !bodies.is_empty() {
         codecs(&bodies);
     }
@@ -88,8 +89,23 @@ fn samples(runtime: &Runtime, path: &Path) -> Vec<Vec<u8>> {
     bodies
 }
 
-fn random(runtime: &Runtime, folder: &Path, bytes: usize, entries: u64, commit: u64) {
-    let path = folder.join(format!("{bytes}-{commit}"));
+/// Bytes at random, which nothing makes shorter.
+fn any_bytes(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut body = vec![0; bytes];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut body);
+    body
+}
+
+type Bodies = (usize, &'static str, fn(u64, usize) -> Vec<u8>);
+
+fn random(
+    runtime: &Runtime,
+    folder: &Path,
+    (bytes, what, body): Bodies,
+    entries: u64,
+    commit: u64,
+) {
+    let path = folder.join(format!("{what}-{bytes}-{commit}"));
     let store = open(&path);
     let session = Session::new(Arc::clone(&store), "s", Sources::fixed(2));
     for first in (0..entries).step_by(usize::try_from(commit).unwrap()) {
@@ -98,7 +114,7 @@ fn random(runtime: &Runtime, folder: &Path, bytes: usize, entries: u64, commit: 
         runtime.block_on(session.append_all(drafts, Expect::Any)).unwrap();
     }
     drop(session);
-    let name = format!("{entries} of {bytes} random letters, {commit} a commit");
+    let name = format!("{entries} of {bytes} random {what}, {commit} a commit");
     row(runtime, &name, &path, store, entries * bytes as u64);
     fs::remove_file(path).unwrap();
 }
@@ -144,6 +160,24 @@ fn zstd(name: &'static str, level: i32) -> Codec<'static> {
     (name, Box::new(compress), Box::new(expand))
 }
 
+/// As bodies that are not large are stored.
+fn with_words() -> Codec<'static> {
+    const WORDS: &[u8] = include_bytes!("../../tree/src/redb/shrink/words-1.txt");
+    let (words, known) = (zstd_safe::CDict::create(WORDS, 1), zstd_safe::DDict::create(WORDS));
+    let (mut shrinking, mut expanding) = (zstd_safe::CCtx::create(), zstd_safe::DCtx::create());
+    let compress = move |body: &[u8]| {
+        let mut out = Vec::with_capacity(zstd_safe::compress_bound(body.len()));
+        shrinking.compress_using_cdict(&mut out, body, &words).unwrap();
+        out
+    };
+    let expand = move |bytes: &[u8], len| {
+        let mut out = Vec::with_capacity(len);
+        expanding.decompress_using_ddict(&mut out, bytes, &known).unwrap();
+        out
+    };
+    ("zstd 1, with words", Box::new(compress), Box::new(expand))
+}
+
 fn codecs(bodies: &[Vec<u8>]) {
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
     let expand = |bytes: &[u8], len| {
@@ -152,9 +186,10 @@ fn codecs(bodies: &[Vec<u8>]) {
         out
     };
     let unpack = |bytes: &[u8], len| lz4_flex::block::decompress(bytes, len).unwrap();
-    let all: [Codec<'_>; 6] = [
+    let all: [Codec<'_>; 7] = [
         ("LZ4 (lz4_flex)", Box::new(lz4_flex::block::compress), Box::new(unpack)),
         zstd("zstd 1", 1),
+        with_words(),
         zstd("zstd 3", 3),
         zstd("zstd 9", 9),
         (

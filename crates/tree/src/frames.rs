@@ -6,7 +6,7 @@ use crate::encode::{
     entry_id, envelope_bytes, frame, frame_envelope, frame_len, read_envelope, salvage, unframe,
 };
 use crate::entry::{Body, Content, Entry, Envelope, Kind, Nonce};
-use crate::redb::shrink::{compress, expand};
+use crate::redb::shrink::{Effort, compress, expand};
 
 /// Checks any bytes as a frame, as an envelope, and as the body of an entry with that envelope; answers
 /// whether they are one of the first two.
@@ -40,7 +40,7 @@ fn check_frame(bytes: &[u8]) -> bool {
 
 fn check_entry(envelope: Envelope, body: Body) {
     let entry = Entry::new(envelope, Nonce([7; 16]), body);
-    let shorter = entry.body().and_then(|body| compress(&body.bytes));
+    let shorter = entry.body().and_then(|body| compress(&body.bytes, Effort::Full));
     for stored in [frame(&entry, None), frame(&entry, shorter.as_deref())] {
         assert_eq!(unframe(&stored, &entry.id(), expand).unwrap(), entry);
         assert_eq!(frame_len(&stored), Some(stored.len()));

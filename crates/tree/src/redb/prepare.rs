@@ -1,6 +1,6 @@
 //! A change, as far as it can be checked and made ready without a store: done on the caller's thread.
 
-use super::shrink;
+use super::shrink::{self, Effort};
 use crate::entry::Draft;
 use crate::error::{Error, Result};
 use crate::limits;
@@ -33,7 +33,8 @@ impl Prepared {
         let bytes = change.entries.iter().map(|draft| draft.body().bytes.len()).sum();
         limits::within("bodies of one change in bytes", limits::CHANGE_BYTES, bytes)?;
         check(&change)?;
-        let shorter = |draft: &Draft| shrink::compress(&draft.body().bytes);
+        let effort = Effort::for_change(bytes);
+        let shorter = |draft: &Draft| shrink::compress(&draft.body().bytes, effort);
         let shorter = change.entries.iter().map(shorter).collect();
         Ok(Self { change, shorter, bytes, work: Work::Append })
     }

@@ -15,7 +15,7 @@ use super::round::{Beside, Ends, Round};
 use super::rows::{Counters, SessionRow};
 use super::salvage::Salvage;
 use super::sessions::Sessions;
-use super::shrink;
+use super::shrink::{self, Effort};
 use super::tables::WriteTables;
 use super::{Durability, Open, Options, Sharing};
 use crate::counted::Counted;
@@ -260,7 +260,8 @@ fn put_run(
     let mut previous_in_session = row.last_entry;
     let mut shorter = Vec::with_capacity(run.len());
     for (draft, (_, item)) in run.iter().enumerate() {
-        shorter.push(item.entry.body().and_then(|body| shrink::compress(&body.bytes)));
+        shorter
+            .push(item.entry.body().and_then(|body| shrink::compress(&body.bytes, Effort::Full)));
         let derived = derive(&overlay, &row, previous_in_session, &item.entry, item.size);
         let (entry, place) = match derived {
             Ok(place) => (item.entry.clone(), place),

@@ -3,22 +3,39 @@
 //! What is stored is one byte that names the codec, then what the codec made.
 
 use std::cell::RefCell;
+use std::sync::LazyLock;
 
-use zstd_safe::{CCtx, DCtx};
+use zstd_safe::{CCtx, CDict, DCtx, DDict, SafeResult};
 
 use crate::error::{Error, Result};
 
 /// zstd, without the four bytes that every frame of it begins with.
 const ZSTD: u8 = 1;
+/// The same, with [`WORDS`] as its dictionary.
+const ZSTD_WORDS: u8 = 2;
 const MAGIC: [u8; 4] = zstd_safe::MAGICNUMBER.to_le_bytes();
 /// Higher ones gain a hundredth and take twice as long, or more.
 const LEVEL: i32 = 1;
+/// What records of sessions are made of, the most frequent last: names of fields and what often stands beside
+/// them. Part of the format: another byte in it, and nothing that was stored with it can be read.
+const WORDS: &[u8] = include_bytes!("shrink/words-1.txt");
+/// Longer bodies have said most words themselves, and take longer with a dictionary.
+const MOST_WITH_WORDS_BYTES: usize = 16 << 10;
+/// Imports and images: what is written takes longer than what makes it shorter.
+const LARGE_CHANGE_BYTES: usize = 16 << 10;
 /// Bodies below this are stored as they are, in bytes.
-const WORTH_TRYING_BYTES: usize = 128;
+const WORTH_TRYING_BYTES: usize = 64;
 /// Bytes looked at before anything is compressed.
 const SAMPLE_BYTES: usize = 512;
 /// Of text and JSON one in ten words or more was there shortly before; of what looks random, none.
 const REPEATS_ONE_IN: usize = 64;
+/// Text in any script has fewer different bytes in a sample, bytes at random have 220.
+const MOST_LETTERS: usize = 160;
+
+static SHRINKING_WORDS: LazyLock<Option<CDict<'static>>> =
+    LazyLock::new(|| CDict::try_create(WORDS, LEVEL));
+static EXPANDING_WORDS: LazyLock<Option<DDict<'static>>> =
+    LazyLock::new(|| DDict::try_create(WORDS));
 
 thread_local! {
     // Making one takes longer than compressing a body.
@@ -26,25 +43,59 @@ thread_local! {
     static EXPANDING: RefCell<Option<DCtx<'static>>> = RefCell::new(DCtx::try_create());
 }
 
-/// A shorter form of a body, if it is worth an eighth or more.
-pub(crate) fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
-    if bytes.len() < WORTH_TRYING_BYTES || !repeats_itself(bytes) {
-        return None;
+/// How much time a body is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Somebody waits for a small change: only what is likely to get much shorter is compressed.
+    Little,
+    /// Letters that do not repeat themselves but are few are worth it too, as those of base64.
+    Full,
+}
+
+impl Effort {
+    /// That of a change with so many bytes in its bodies.
+    pub(crate) fn for_change(bytes: usize) -> Self {
+        if bytes < LARGE_CHANGE_BYTES { Self::Little } else { Self::Full }
     }
+}
+
+/// A shorter form of a body, if it is worth an eighth or more.
+pub(crate) fn compress(bytes: &[u8], effort: Effort) -> Option<Vec<u8>> {
+    let codec = codec_for(bytes, effort)?;
     let most = bytes.len() - bytes.len() / 8;
     let mut shorter = Vec::with_capacity(MAGIC.len() + most);
-    SHRINKING
-        .with_borrow_mut(|context| context.as_mut()?.compress(&mut shorter, bytes, LEVEL).ok())?;
+    SHRINKING.with_borrow_mut(|context| {
+        let context = context.as_mut()?;
+        let compressed = match codec {
+            ZSTD_WORDS => {
+                context.compress_using_cdict(&mut shorter, bytes, SHRINKING_WORDS.as_ref()?)
+            }
+            _ => context.compress(&mut shorter, bytes, LEVEL),
+        };
+        compressed.ok()
+    })?;
     // The last byte of the magic number gives way to the codec's.
     shorter.drain(..MAGIC.len() - 1);
-    *shorter.first_mut()? = ZSTD;
+    *shorter.first_mut()? = codec;
     Some(shorter)
 }
 
-/// Whether words of four bytes come again at its start: what does not repeat itself hardly gets shorter, and
-/// finding that out by compressing costs as much as everything else an append does.
-fn repeats_itself(bytes: &[u8]) -> bool {
+/// What may make a body shorter. To find out by compressing that nothing does costs a small append a tenth of
+/// its time.
+fn codec_for(bytes: &[u8], effort: Effort) -> Option<u8> {
     let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
+    let repeats = repeats_itself(sample);
+    let worth = repeats || effort == Effort::Full && has_few_letters(sample);
+    if bytes.len() < WORTH_TRYING_BYTES || !worth {
+        return None;
+    }
+    // What is brief has had no time to repeat itself.
+    let has_words = repeats || bytes.len() < SAMPLE_BYTES;
+    Some(if has_words && bytes.len() <= MOST_WITH_WORDS_BYTES { ZSTD_WORDS } else { ZSTD })
+}
+
+/// Whether words of four bytes come again.
+fn repeats_itself(sample: &[u8]) -> bool {
     let mut seen = [0_u32; 256];
     let mut repeats = 0;
     for word in sample.windows(4) {
@@ -57,6 +108,16 @@ fn repeats_itself(bytes: &[u8]) -> bool {
     repeats * REPEATS_ONE_IN >= sample.len()
 }
 
+/// Whether it gets shorter by its letters alone.
+fn has_few_letters(sample: &[u8]) -> bool {
+    let mut seen = [false; 256];
+    for byte in sample {
+        seen[usize::from(*byte)] = true;
+    }
+    let letters = seen.into_iter().filter(|seen| *seen).count();
+    letters <= MOST_LETTERS.min(sample.len() / 2)
+}
+
 /// What a block of zstd expands to at most, and what it takes at least.
 const BLOCK_BYTES: usize = 128 << 10;
 const BLOCK_TAKES_BYTES: usize = 4;
@@ -65,7 +126,7 @@ const BLOCK_TAKES_BYTES: usize = 4;
 /// allocated.
 pub(crate) fn expand(bytes: &[u8], len: usize) -> Result<Vec<u8>> {
     let broken = |why: String| Error::corrupt("entry", why);
-    let Some((&ZSTD, rest)) = bytes.split_first() else {
+    let Some((&codec @ (ZSTD | ZSTD_WORDS), rest)) = bytes.split_first() else {
         return Err(broken(format!("body of an unknown codec, {:?}", bytes.first())));
     };
     if len / BLOCK_BYTES * BLOCK_TAKES_BYTES > rest.len() {
@@ -78,79 +139,16 @@ pub(crate) fn expand(bytes: &[u8], len: usize) -> Result<Vec<u8>> {
     let mut body = Vec::with_capacity(len);
     let expanded = EXPANDING.with_borrow_mut(|context| {
         let context = context.as_mut().ok_or("no memory")?;
-        context.decompress(&mut body, &frame).map_err(zstd_safe::get_error_name)
+        let words = || EXPANDING_WORDS.as_ref().ok_or("no memory");
+        let expanded: SafeResult = match codec {
+            ZSTD_WORDS => context.decompress_using_ddict(&mut body, &frame, words()?),
+            _ => context.decompress(&mut body, &frame),
+        };
+        expanded.map_err(zstd_safe::get_error_name)
     });
     expanded.map_err(|why| broken(format!("body cannot be expanded: {why}")))?;
     Ok(body)
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test speaks by panicking")]
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn told(bytes: &[u8], len: usize) -> String {
-        expand(bytes, len).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn the_most_that_compresses_expands_and_a_lie_is_refused() {
-        let body = vec![b'x'; 64 << 20];
-        let shorter = compress(&body).unwrap();
-        assert_eq!(expand(&shorter, body.len()).unwrap(), body);
-        let cut = told(&shorter[..64], body.len());
-        assert!(cut.contains("64 bytes cannot be a body of 67108864"), "{cut}");
-        let lie = told(&shorter, body.len() - 1);
-        assert!(lie.contains("does not claim to be of 67108863 bytes"), "{lie}");
-        // The claim in the header is true of the body, but not of what follows.
-        let small = compress(&body[..1_000]).unwrap();
-        let other = compress(&body[..1_001]).unwrap();
-        let header = small.len().min(4);
-        let forged = [&small[..header], &other[header..]].concat();
-        assert!(told(&forged, 1_000).contains("cannot be expanded"));
-        assert!(told(&[0, 1, 2], 3).contains("unknown codec, Some(0)"));
-        assert!(told(&[], 3).contains("unknown codec, None"));
-    }
-
-    #[test]
-    fn text_gets_shorter_and_what_does_not_repeat_itself_is_left_alone() {
-        let json = br#"{"role":"tool","parts":[{"type":"tool-result","call":"call-1","text":""},{"type":"tool-result","call":"call-2","text":""}]}"#;
-        let json = [&json[..], &json[..]].concat();
-        let shorter = compress(&json).unwrap();
-        assert!(shorter.len() * 2 < json.len());
-        assert_eq!(expand(&shorter, json.len()).unwrap(), json);
-        let mut state = 7_u64;
-        let letters: Vec<u8> = std::iter::repeat_with(|| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            b'0' + (state & 0x3f) as u8
-        })
-        .take(100_000)
-        .collect();
-        for len in [0, 3, WORTH_TRYING_BYTES, 1_000, 100_000] {
-            assert_eq!(compress(&letters[..len]), None);
-        }
-        assert_eq!(compress(&json[..WORTH_TRYING_BYTES - 1]), None);
-    }
-
-    proptest! {
-        #[test]
-        fn what_gets_shorter_expands_again_and_no_bytes_lead_astray(
-            part in prop::collection::vec(any::<u8>(), 1..60), times in 1_usize..2_000, any: Vec<u8>, at: usize, len in 0_usize..200_000,
-        ) {
-            let body = part.repeat(times);
-            if let Some(mut shorter) = compress(&body) {
-                prop_assert!(shorter.len() <= body.len() - body.len() / 8 + 1);
-                prop_assert_eq!(&expand(&shorter, body.len()).unwrap(), &body);
-                let at = at % shorter.len();
-                shorter[at] ^= 1;
-                let _ = expand(&shorter, body.len());
-            }
-            let _ = expand(&[&[ZSTD][..], &any].concat(), len);
-        }
-    }
-}
+mod tests;
