@@ -110,16 +110,15 @@ impl SimDisk {
         (state.held, state.waiting) = (true, false);
     }
 
-    /// Returns when a mutating call waits, or `done` says that none will come.
+    /// Returns when a mutating call waits, or `done` says that none will come. That is asked first: it may be
+    /// what begins the work, while a call of somebody else's waits already.
     pub fn wait_until_held(&self, mut done: impl FnMut() -> bool) {
-        let mut state = self.lock();
-        while !state.waiting {
-            let waited = self.state.1.wait_timeout(state, LOOK_AGAIN).unwrap();
-            drop(waited);
-            if done() {
+        while !done() {
+            let state = self.lock();
+            if state.waiting {
                 return;
             }
-            state = self.lock();
+            drop(self.state.1.wait_timeout(state, LOOK_AGAIN).unwrap());
         }
     }
 
@@ -295,4 +294,26 @@ fn any_version_of_any_sector(state: &State, rng: &mut Rng) -> Image {
         }
     }
     image
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_call_to_be_held_is_asked_even_where_another_waits_already() {
+        let disk = SimDisk::new(Vec::new(), Faults::default());
+        let backend = (disk.factory())().unwrap();
+        disk.hold();
+        let other = std::thread::spawn(move || backend.set_len(1));
+        disk.wait_until_held(|| false);
+        let mut asked = 0;
+        disk.wait_until_held(|| {
+            asked += 1;
+            false
+        });
+        disk.release();
+        other.join().unwrap().unwrap();
+        assert_eq!(asked, 1);
+    }
 }
