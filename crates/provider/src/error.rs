@@ -67,7 +67,7 @@ pub enum Error {
     /// The provider refuses this request, or the model refuses to answer.
     #[error("refused by the provider: {detail}")]
     Refused {
-        /// Why, in the provider's words, shortened.
+        /// Why, in the provider's words, shortened, without what was sent.
         detail: String,
     },
     /// The answer is no summary.

@@ -18,7 +18,7 @@ pub(super) enum Stop {
 }
 
 /// What came so far.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub(super) struct Answer {
     pub(super) text: String,
     pub(super) model: Option<String>,

@@ -9,9 +9,11 @@ use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use super::answer::Answer;
+use super::answer::{Answer, Stop};
+use super::dialect::Request;
 use super::failure::Failure;
 use super::model::Model;
+use super::secrets::Secrets;
 
 /// Bytes of an answer: longer ones are no summaries.
 const ANSWER_BYTES: usize = 16 << 20;
@@ -25,48 +27,78 @@ pub(super) struct Heard {
 }
 
 impl Model {
-    /// Sends a body and reads the stream that answers it.
-    pub(super) async fn hear(&self, url: &str, body: Vec<u8>) -> Result<Heard, Failure> {
+    /// Sends a request and reads the stream that answers it.
+    pub(super) async fn hear(&self, request: &Request) -> Result<Heard, Failure> {
         let start = Instant::now();
-        let response = self.send(self.client.post(url).body(body), self.first_byte()).await?;
+        let sent = &request.body;
+        let post = self.client.post(&request.url).body(sent.to_string());
+        let response = self.send(post, sent, self.first_byte()).await?;
         let mut first_byte = None;
         let mut answer = Answer::default();
         let mut events = pin!(self.pieces(response).eventsource());
         while let Some(event) = events.next().await {
             let event = event.map_err(|error| match error {
                 EventStreamError::Transport(failure) => failure,
-                other => Failure::protocol(format!("an event stream: {other:?}")),
+                // What these say quotes the answer.
+                EventStreamError::Utf8(_) => Failure::protocol("an event stream in UTF-8"),
+                EventStreamError::Parser(_) => Failure::protocol("an event stream"),
             })?;
             let first_byte = *first_byte.get_or_insert_with(|| start.elapsed());
             if event.data.trim() == "[DONE]" {
-                return whole(answer, first_byte);
+                return self.whole(answer, first_byte, sent);
             }
             let Ok(value) = serde_json::from_str::<Value>(&event.data) else {
                 return Err(Failure::protocol("an event that is JSON"));
             };
             if value.get("error").is_some_and(|error| !error.is_null()) {
-                let begun = !answer.text.is_empty();
-                return Err(Failure::event(&value, self.settings.key.as_ref(), begun));
+                return Err(Failure::event(&value, self.secrets(sent, &answer.text)));
             }
             self.dialect.read(&value, &mut answer);
             self.pulses.heard(answer.text.len());
         }
-        whole(answer, first_byte.unwrap_or_default())
+        self.whole(answer, first_byte.unwrap_or_default(), sent)
     }
 
-    /// Sends a request and reads the JSON that answers it.
+    /// An answer that came to its end.
+    fn whole(
+        &self,
+        mut answer: Answer,
+        first_byte: Duration,
+        sent: &Value,
+    ) -> Result<Heard, Failure> {
+        match &mut answer.stop {
+            None => return Err(Failure::cut_short()),
+            Some(Stop::Refusal(reason)) => {
+                *reason = self.secrets(sent, &answer.text).hide_in(reason);
+            }
+            Some(_) => {}
+        }
+        Ok(Heard { answer, first_byte })
+    }
+
+    fn secrets<'a>(&'a self, sent: &'a Value, heard: &'a str) -> Secrets<'a> {
+        Secrets { key: self.settings.key.as_ref(), sent, heard }
+    }
+
+    /// Sends a request with this body, null for none, and reads the JSON that answers it.
     pub(super) async fn json(
         &self,
         request: RequestBuilder,
+        sent: &Value,
         limit: Duration,
     ) -> Result<Value, Failure> {
-        let response = self.send(request, limit).await?;
+        let response = self.send(request, sent, limit).await?;
         let body = self.body(response, limit).await?;
         serde_json::from_slice(&body).map_err(|_| Failure::protocol("a reply that is JSON"))
     }
 
     /// Sends a request; a status that is no success is a failure.
-    async fn send(&self, request: RequestBuilder, limit: Duration) -> Result<Response, Failure> {
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        sent: &Value,
+        limit: Duration,
+    ) -> Result<Response, Failure> {
         let mut request = request.header("content-type", "application/json");
         for (name, value) in self.dialect.headers() {
             request = request.header(*name, *value);
@@ -74,16 +106,16 @@ impl Model {
         if let Some((name, value)) = &self.key_header {
             request = request.header(*name, value);
         }
-        let sent = timeout(limit, request.send()).await;
-        let sent = sent.map_err(|_| Failure::timeout("first byte", limit, false))?;
-        let response = sent.map_err(|error| self.broken(error, false))?;
+        let response = timeout(limit, request.send()).await;
+        let response = response.map_err(|_| Failure::timeout("first byte", limit, false))?;
+        let response = response.map_err(|error| self.broken(error, false))?;
         if response.status().is_success() {
             return Ok(response);
         }
         let (status, headers) = (response.status(), response.headers().clone());
         // What went wrong is known without the words for it.
         let body = self.body(response, limit).await.unwrap_or_default();
-        Err(Failure::status(status, &headers, &body, self.settings.key.as_ref()))
+        Err(Failure::status(status, &headers, &body, self.secrets(sent, "")))
     }
 
     async fn body(&self, mut response: Response, limit: Duration) -> Result<Vec<u8>, Failure> {
@@ -135,11 +167,4 @@ impl Model {
     fn broken(&self, error: reqwest::Error, begun: bool) -> Failure {
         Failure::transport(error, self.settings.limits.connect, begun)
     }
-}
-
-fn whole(answer: Answer, first_byte: Duration) -> Result<Heard, Failure> {
-    if answer.stop.is_none() {
-        return Err(Failure::cut_short());
-    }
-    Ok(Heard { answer, first_byte })
 }

@@ -7,12 +7,10 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::dialect::text;
-use super::key::Key;
 use super::overflow::overflow;
+use super::secrets::{Secrets, shortened};
 use crate::error::{Error, Flaw};
 
-/// Characters of a provider's own words that an error shows.
-const DETAIL_CHARS: usize = 300;
 /// Statuses after which the same request may succeed.
 const RETRIED: [u16; 9] = [408, 409, 425, 429, 500, 502, 503, 504, 529];
 
@@ -81,14 +79,14 @@ impl Failure {
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
-        key: Option<&Key>,
+        secrets: Secrets<'_>,
     ) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        Self::of(status.as_u16(), retry_after(headers), &body, key)
+        Self::of(status.as_u16(), retry_after(headers), &body, secrets)
     }
 
     /// An error that comes as an event of a stream.
-    pub(super) fn event(event: &Value, key: Option<&Key>, begun: bool) -> Self {
+    pub(super) fn event(event: &Value, secrets: Secrets<'_>) -> Self {
         let error = object(event);
         let status =
             error.get("code").and_then(Value::as_u64).and_then(|code| code.try_into().ok());
@@ -100,18 +98,17 @@ impl Failure {
             "invalid_request_error" => 400,
             _ => 500,
         };
-        let mut failure = Self::of(status.unwrap_or(typed), None, event, key);
-        if begun {
+        let mut failure = Self::of(status.unwrap_or(typed), None, event, secrets);
+        if !secrets.heard.is_empty() {
             failure.again = Again::No;
         }
         failure
     }
 
-    fn of(status: u16, after: Option<Duration>, body: &Value, key: Option<&Key>) -> Self {
+    fn of(status: u16, after: Option<Duration>, body: &Value, secrets: Secrets<'_>) -> Self {
         let error = object(body);
         let message = message(error);
-        let words = key.map_or_else(|| message.to_owned(), |key| key.hide_in(message));
-        let detail = match shortened(&words) {
+        let detail = match secrets.hide_in(message) {
             words if words.is_empty() => format!("status {status}"),
             words => format!("status {status}: {words}"),
         };
@@ -162,11 +159,6 @@ fn message(error: &Value) -> &str {
         .unwrap_or_default()
 }
 
-fn shortened(text: &str) -> String {
-    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    plain.take(DETAIL_CHARS).collect::<String>().trim().to_owned()
-}
-
 /// The wait that the headers ask for: in seconds, or until a date by the server's own clock.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -186,6 +178,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::http::key::Key;
+
+    fn nothing_sent(key: Option<&Key>) -> Secrets<'_> {
+        Secrets { key, sent: &Value::Null, heard: "" }
+    }
 
     fn failure(status: u16, body: &Value, headers: &[(&'static str, &str)]) -> Failure {
         let mut map = HeaderMap::new();
@@ -194,7 +191,7 @@ mod tests {
         }
         let key = Key::new("sk-secret");
         let status = StatusCode::from_u16(status).unwrap();
-        Failure::status(status, &map, body.to_string().as_bytes(), Some(&key))
+        Failure::status(status, &map, body.to_string().as_bytes(), nothing_sent(Some(&key)))
     }
 
     #[test]
@@ -243,6 +240,18 @@ mod tests {
     }
 
     #[test]
+    fn an_overflow_is_told_with_its_numbers_where_the_words_for_it_were_sent_too() {
+        let said = "prompt is too long: 212345 tokens > 200000 maximum";
+        let body = json!({ "error": { "message": said } });
+        let secrets = Secrets { sent: &json!([said]), ..nothing_sent(None) };
+        let told = Error::Overflow { prompt: Some(212_345), limit: Some(200_000) };
+        assert_eq!(Failure::of(400, None, &body, secrets).error, told);
+        let hidden = Error::Unavailable { detail: "status 500: [...]".into(), after: None };
+        let body = json!({ "error": { "message": said.replace("prompt", "it") } });
+        assert_eq!(Failure::of(500, None, &body, secrets).error, hidden);
+    }
+
+    #[test]
     fn a_spent_quota_is_no_rate_limit() {
         let body = json!({ "error": { "message": "pay", "code": "insufficient_quota" } });
         let refused = Error::Refused { detail: "status 429: pay".into() };
@@ -252,9 +261,11 @@ mod tests {
     #[test]
     fn errors_within_a_stream_are_told_apart() {
         let overloaded = json!({ "type": "error", "error": { "type": "overloaded_error" } });
-        assert_eq!(Failure::event(&overloaded, None, false).again, Again::Yes);
-        assert_eq!(Failure::event(&overloaded, None, true).again, Again::No);
+        let nothing = nothing_sent(None);
+        assert_eq!(Failure::event(&overloaded, nothing).again, Again::Yes);
+        let begun = Secrets { heard: "## Goal", ..nothing };
+        assert_eq!(Failure::event(&overloaded, begun).again, Again::No);
         let listed = json!([{ "error": { "code": 503, "message": "busy" } }]);
-        assert_eq!(Failure::event(&listed, None, false).again, Again::Loading);
+        assert_eq!(Failure::event(&listed, nothing).again, Again::Loading);
     }
 }

@@ -5,10 +5,11 @@
 //!     settings     endpoint, key, limits     failure, overflow    errors by what can be done
 //!     window       how large a prompt may be       openai, anthropic, gemini   the dialects
 //!     fitted       only what fits that, in turn    pulse, sample    for people who wait or look
+//!     secrets      a provider's words without what passed
 //! ```
 //!
 //! Dropping a future closes its connection, and with it the work of a server that notices. Nothing
-//! here reads the environment, follows a redirect, or shows a key.
+//! here reads the environment, follows a redirect, or shows a key or a body.
 
 mod answer;
 #[cfg(feature = "anthropic")]
@@ -26,6 +27,7 @@ mod openai;
 mod overflow;
 mod pulse;
 mod sample;
+mod secrets;
 mod settings;
 mod window;
 

@@ -141,11 +141,10 @@ impl Model {
                 request.body[name] = value.clone();
             }
         }
-        let body = request.body.to_string().into_bytes();
         let tries = AtomicU32::new(0);
         let once = || {
             self.pulses.tried(tries.fetch_add(1, Ordering::Relaxed) + 1);
-            self.hear(&request.url, body.clone())
+            self.hear(&request)
         };
         let patient = once
             .retry(self.waits())

@@ -78,7 +78,7 @@ impl Model {
         let mut auth = None;
         for probe in self.dialect.windows(&self.base, &self.settings.model) {
             let limit = self.settings.limits.first_byte;
-            match self.json(self.client.get(&probe.url), limit).await {
+            match self.json(self.client.get(&probe.url), &Value::Null, limit).await {
                 Ok(value) => {
                     let tokens = (probe.read)(&value, &self.settings.model);
                     if let Some(tokens) = tokens.filter(|tokens| *tokens > 0) {
@@ -104,9 +104,9 @@ impl Model {
     /// As [`window`](Self::window).
     pub async fn count(&self, text: &str) -> Result<Option<u64>> {
         let count = self.dialect.count(&self.base, &self.settings.model, text);
-        let body = count.request.body.to_string();
-        let request = self.client.post(&count.request.url).body(body);
-        match self.json(request, self.settings.limits.first_byte).await {
+        let Request { url, body } = count.request;
+        let request = self.client.post(url).body(body.to_string());
+        match self.json(request, &body, self.settings.limits.first_byte).await {
             Ok(value) => Ok(value.pointer(count.tokens).and_then(Value::as_u64)),
             Err(failure) if is_about_the_page(&failure.error) => Ok(None),
             Err(failure) => Err(failure.error),

@@ -7,29 +7,44 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+/// Makes the bytes of a reply of the request that it answers.
+type Write = dyn FnOnce(&str) -> Vec<u8> + Send;
+
 /// One reply: what is written, then how long the connection stays open without a word.
-#[derive(Clone)]
 pub(crate) struct Reply {
-    text: String,
+    write: Box<Write>,
     silence: Duration,
 }
 
 impl Reply {
     pub(crate) fn status(status: &str, headers: &str, body: &Value) -> Self {
-        let text = format!("HTTP/1.1 {status}\r\nConnection: close\r\n{headers}\r\n{body}");
-        Self { text, silence: Duration::ZERO }
+        Self::bytes(status, headers, body.to_string().as_bytes())
     }
 
     /// A body that is this text.
     pub(crate) fn text(body: &str) -> Self {
-        let text = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{body}");
-        Self { text, silence: Duration::ZERO }
+        Self::bytes("200 OK", "", body.as_bytes())
     }
 
     /// A stream of these events.
     pub(crate) fn events(events: &[Value]) -> Self {
         let lines = events.iter().map(|event| format!("data: {event}\r\n\r\n"));
         Self::text(&lines.collect::<String>())
+    }
+
+    pub(crate) fn bytes(status: &str, headers: &str, body: &[u8]) -> Self {
+        let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n{headers}\r\n");
+        let bytes = [head.as_bytes(), body].concat();
+        Self { write: Box::new(|_| bytes), silence: Duration::ZERO }
+    }
+
+    /// The reply that this makes of the request's body.
+    pub(crate) fn to(reply: impl FnOnce(&str) -> Self + Send + 'static) -> Self {
+        let write = |request: &str| {
+            let (_, body) = request.split_once("\r\n\r\n").unwrap();
+            (reply(body).write)(request)
+        };
+        Self { write: Box::new(write), silence: Duration::ZERO }
     }
 
     pub(crate) fn then_silence(mut self, silence: Duration) -> Self {
@@ -54,8 +69,9 @@ impl Fake {
             for reply in replies {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let request = request(&mut stream).await;
+                let bytes = (reply.write)(&request);
                 heard.lock().unwrap().push(request);
-                stream.write_all(reply.text.as_bytes()).await.unwrap();
+                stream.write_all(&bytes).await.unwrap();
                 tokio::time::sleep(reply.silence).await;
             }
         });

@@ -8,9 +8,13 @@
     reason = "a test binary: it fails loudly and says what it measured"
 )]
 
+mod echo;
 mod fake;
 mod fakes;
 mod faults;
+#[path = "../../../tree/tests/heard/mod.rs"]
+mod heard;
 mod job;
 mod real;
+mod secrecy;
 mod server;
