@@ -2,6 +2,7 @@
 //! callers hear and find, and which groups must not be answered so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::{JoinHandle, yield_now};
 
@@ -132,6 +133,31 @@ async fn a_sync_that_fails_while_nobody_comes_is_told_all_the_same() {
     talk.disk.fails(Fails::NextSync);
     talk.disk.passes(None);
     assert_eq!(heard(vec![in_flight]).await, [Some(ErrorKind::Storage)]);
+    talk.says(&drafts[3]).await.unwrap().unwrap();
+    talk.holds(&drafts).await;
+}
+
+#[tokio::test]
+async fn a_checkpoint_begins_when_the_group_in_flight_has_landed() {
+    let talk = Talk::new().await;
+    let drafts = ["one", "two", "three", "the last alone"].map(|text| talk.draft(text));
+    let mut calls = talk.takes_off(&drafts).await;
+    talk.disk.passes(Some(1));
+    let in_flight = calls.pop().unwrap();
+    assert_eq!(heard(calls).await, [None; 4]);
+    assert!(talk.disk.has_waiting_within(1, Duration::from_secs(60)));
+    let store = Arc::clone(&talk.store);
+    let checkpoint = tokio::spawn(async move { store.checkpoint().await });
+    yield_now().await;
+    while talk.store.shared.queue.has_waiting() {
+        std::thread::yield_now();
+    }
+    // Else the failure of the group's sync could be told to the checkpoint, and the group take itself for durable.
+    let overtakes = talk.disk.has_waiting_within(2, Duration::from_millis(500));
+    talk.disk.fails(Fails::NextSync);
+    talk.disk.passes(None);
+    assert!(!overtakes);
+    assert_eq!(heard(vec![in_flight, checkpoint]).await, [Some(ErrorKind::Storage), None]);
     talk.says(&drafts[3]).await.unwrap().unwrap();
     talk.holds(&drafts).await;
 }

@@ -32,6 +32,8 @@ struct State {
     fails: Fails,
     /// How many syncs do not wait, where others do.
     passes: Option<usize>,
+    /// Syncs that wait.
+    waiting: usize,
     /// Handles that are open, and the most there were at a time.
     open: usize,
     most_open: usize,
@@ -82,6 +84,13 @@ impl Disk {
     pub(super) fn passes(&self, syncs: Option<usize>) {
         self.lock().passes = syncs;
         self.0.1.notify_all();
+    }
+
+    /// Waits until so many syncs wait, at most that long; answers whether they do.
+    pub(super) fn has_waiting_within(&self, syncs: usize, patience: Duration) -> bool {
+        let lacks = |state: &mut State| state.waiting < syncs;
+        let waited = self.0.1.wait_timeout_while(self.lock(), patience, lacks).unwrap();
+        !waited.1.timed_out()
     }
 
     /// Waits until these bytes are on it, durable or not.
@@ -158,7 +167,10 @@ impl StorageBackend for Disk {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.call(|_| false)?;
+        state.waiting += 1;
+        self.0.1.notify_all();
         state = self.0.1.wait_while(state, |state| state.passes == Some(0)).unwrap();
+        state.waiting -= 1;
         state.passes = state.passes.map(|syncs| syncs - 1);
         if state.fails == Fails::NextSync {
             state.fails = Fails::Nothing;
