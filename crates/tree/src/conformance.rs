@@ -14,7 +14,7 @@ use crate::message::{Message, Role, Tombstone};
 use crate::session::Session;
 use crate::sources::Sources;
 use crate::store::{
-    Change, Erasure, Expect, Memo, MemoWrite, Move, Presence, Reason, Seek, Store, To,
+    Change, Erasure, Expect, MAIN, Memo, MemoWrite, Move, Presence, Reason, Seek, Store, To,
 };
 
 /// Runs every check, each on a store of its own.
@@ -241,6 +241,20 @@ async fn what_breaks_a_rule_is_refused_and_writes_nothing(store: Arc<dyn Store>)
         ErrorKind::NotFound
     );
     assert_eq!(one.switch("no").await.unwrap_err().kind(), ErrorKind::NotFound);
+    for (moved, twice) in
+        [([Some("a"), None, Some("a")], "a"), ([None, Some("a"), Some(MAIN)], MAIN)]
+    {
+        let to_root = |branch: Option<&str>| Move {
+            branch: branch.map(ToOwned::to_owned),
+            expect: Expect::Any,
+            to: To::Entry(ids[0]),
+        };
+        let moves = moved.map(to_root).to_vec();
+        let change = Change { moves, ..Change::new("one", Reason::Rewind, 0) };
+        let error = store.commit(change).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(error.to_string().contains(&format!("{twice:?}")), "{error}");
+    }
     assert_eq!(
         (one.head().await.unwrap(), store.stats().await.unwrap().entries),
         (Some(ids[1]), 3)

@@ -155,7 +155,7 @@ pub struct Change {
     pub presence: Presence,
     /// What to append.
     pub entries: Vec<Draft>,
-    /// Which branches to move.
+    /// Which branches to move, each once.
     pub moves: Vec<Move>,
     /// The branch to make active, if another than the one that is.
     pub activate: Option<String>,

@@ -1,6 +1,7 @@
 //! Decides what a change does: finds its session, heads and parents, tells a retry, derives places, checks
 //! what is expected. It writes nothing.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::apply::Applier;
@@ -241,9 +242,10 @@ fn moves(
     overlay: &Overlay<'_, '_>,
 ) -> Result<Vec<(HeadMove, Option<Number>)>> {
     expected(change, heads, overlay)?;
-    let mut moves: Vec<(HeadMove, Option<Number>)> = Vec::with_capacity(heads.len());
+    let mut moves = Vec::with_capacity(heads.len());
+    let mut moved = HashSet::with_capacity(heads.len());
     for (wanted, (branch, existed, head)) in change.moves.iter().zip(heads) {
-        if moves.iter().any(|(moved, _)| moved.branch == *branch) {
+        if !moved.insert(branch) {
             return Err(Error::invalid("change", format!("branch {branch:?} moves twice")));
         }
         let from = overlay.id_of(*head)?;
@@ -254,8 +256,8 @@ fn moves(
         };
         let number = to.map(|id| overlay.number_of(&id)).transpose()?;
         let exists = wanted.to != To::Removed;
-        let moved = HeadMove { branch: branch.clone(), existed: *existed, exists, from, to };
-        moves.push((moved, number));
+        let head = HeadMove { branch: branch.clone(), existed: *existed, exists, from, to };
+        moves.push((head, number));
     }
     Ok(moves)
 }
