@@ -191,6 +191,7 @@ fn interchange() {
         io(std::io::ErrorKind::PermissionDenied),
         Error::Tree { session: "s".into(), source: Box::new(inner) },
         Error::Bundle { line: 3, why: "expected an entry, found a head".into() },
+        Error::AliasTaken { line: 3, alias: "a".into(), existing: id(0xab) },
         Error::Unbundled { entry: "ab".into(), why: "damage took its content" },
         Error::Database { path: path(), why: "cannot be read: malformed".into() },
     ];
@@ -216,6 +217,10 @@ fn interchange() {
                 "session \"s\": corrupt entry: 4 is missing; run `verify` to see all damage",
             ),
             ("Invalid", "bundle: line 3: expected an entry, found a head"),
+            (
+                "Conflict",
+                "bundle: line 3: alias \"a\" names entry abababababababababababababababababababababababababababababababab already, with other content; take the bundle in as a session of another name and, where it holds both, a bundle of the session that has that entry before it",
+            ),
             ("Invalid", "entry ab: damage took its content; it cannot be put into a bundle"),
             ("Format", "a.jsonl: cannot be read: malformed"),
         ],

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use treering_tree::ErrorKind;
+use treering_tree::{ErrorKind, Id};
 
 /// Result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -58,6 +58,19 @@ pub enum Error {
         /// What was expected and what was found.
         why: String,
     },
+    /// An alias of a bundle names another entry of the session's tree.
+    #[error(
+        "bundle: line {line}: alias {alias:?} names entry {existing} already, with other content; take the bundle in \
+         as a session of another name and, where it holds both, a bundle of the session that has that entry before it"
+    )]
+    AliasTaken {
+        /// The line, from 1.
+        line: u64,
+        /// The alias.
+        alias: String,
+        /// The entry that holds it.
+        existing: Id,
+    },
     /// An entry cannot be part of a bundle.
     #[error("entry {entry}: {why}; it cannot be put into a bundle")]
     Unbundled {
@@ -105,6 +118,7 @@ impl Error {
             | Self::Bundle { .. }
             | Self::Unbundled { .. }
             | Self::TooLarge { .. } => ErrorKind::Invalid,
+            Self::AliasTaken { .. } => ErrorKind::Conflict,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 ErrorKind::NotFound
             }

@@ -73,6 +73,8 @@ pub(crate) const BATCH_BYTES: usize = 8 << 20;
 pub(crate) const BATCH_MOVES: usize = 4_000;
 /// Changes of an import that the store may have at once: one is written, one waits for that.
 pub(crate) const BATCHES_UNDERWAY: usize = 1;
+/// Entries that the store has not answered yet: those, one change more, and what gathers for the next.
+pub(crate) const UNANSWERED_ENTRIES: usize = (BATCHES_UNDERWAY + 2) * BATCH_ENTRIES;
 /// Rows of an index that are allocated at once.
 pub(crate) const ROWS_AT_ONCE: usize = 4_096;
 /// Stored entries fetched at once.

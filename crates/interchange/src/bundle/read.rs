@@ -1,13 +1,13 @@
 //! Takes a bundle in. Nothing in it is believed: ids are recomputed, lines and branches are bounded,
 //! heads only move forward, and only once the end of the bundle was read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 #[cfg(feature = "zstd")]
 use std::io::BufReader;
 use std::io::{BufRead, ErrorKind, Read};
 use std::path::Path;
 
-use treering_tree::{Draft, Expect, Id, Move, Seek, Store, To};
+use treering_tree::{Draft, Error as TreeError, Expect, Id, Move, Seek, Store, To};
 
 use super::line::{BranchHead, End, Line, VERSION, parse_id};
 #[cfg(feature = "zstd")]
@@ -29,7 +29,7 @@ const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 ///
 /// # Errors
 /// `Invalid` for a line that is no line of a bundle, an entry whose content is not that of its id, a
-/// bundle that ends early; those of the store. Entries taken in before an error stay, on no branch.
+/// bundle that ends early; `Conflict` for an alias that names another entry; those of the store. Entries taken in before an error stay, on no branch.
 pub async fn import_bundle(
     store: &dyn Store,
     input: &mut (dyn BufRead + Send),
@@ -67,13 +67,16 @@ async fn take(
     let mut batch = Batch::new(store, &session, options.at_ms);
     let mut report = BundleReport { session: session.clone(), ..BundleReport::default() };
     let mut heads = Vec::new();
+    let mut aliases = Aliases::default();
     loop {
         match lines.next()? {
             Line::Bundle(_) => return Err(lines.error("expected no second bundle")),
             Line::Entry(entry) => {
-                batch.put(lines.entry(*entry)?);
+                let (id, draft) = entry.draft().map_err(|why| lines.error(why))?;
+                aliases.note(lines.number, id, &draft);
+                batch.put(draft);
                 report.entries += 1;
-                batch.flush_if_full().await?;
+                batch.flush_if_full().await.map_err(|error| aliases.at_line(error))?;
             }
             Line::Head(head) => heads.push(lines.head(head, heads.len())?),
             Line::End(end) => {
@@ -87,7 +90,7 @@ async fn take(
             }
         }
     }
-    report.added = batch.finish().await?;
+    report.added = batch.finish().await.map_err(|error| aliases.at_line(error))?;
     let moves = forward(store, &session, &heads, &mut report).await?;
     let has_active = heads.iter().any(|(branch, _)| *branch == head.active);
     if !moves.is_empty() {
@@ -139,10 +142,6 @@ impl Lines<'_> {
         })
     }
 
-    fn entry(&self, entry: super::line::EntryLine) -> Result<Draft> {
-        entry.draft().map(|(_, draft)| draft).map_err(|why| self.error(why))
-    }
-
     fn head(&self, head: BranchHead, before: usize) -> Result<Head> {
         if before >= limits::BUNDLE_BRANCHES {
             let limit = limits::BUNDLE_BRANCHES as u64;
@@ -154,6 +153,29 @@ impl Lines<'_> {
 
     fn error(&self, why: impl Into<String>) -> Error {
         Error::Bundle { line: self.number, why: why.into() }
+    }
+}
+
+/// Line, alias and id of each entry that the store may not have answered yet.
+#[derive(Default)]
+struct Aliases(VecDeque<(u64, String, Id)>);
+
+impl Aliases {
+    fn note(&mut self, line: u64, id: Id, draft: &Draft) {
+        let Some(alias) = draft.envelope().alias.clone() else { return };
+        if self.0.len() >= limits::UNANSWERED_ENTRIES {
+            self.0.pop_front();
+        }
+        self.0.push_back((line, alias, id));
+    }
+
+    /// An alias that was refused, with the line it stands on.
+    fn at_line(&self, error: Error) -> Error {
+        let Error::Tree { source, .. } = &error else { return error };
+        let TreeError::AliasTaken { alias, existing } = &**source else { return error };
+        let refused = self.0.iter().find(|(_, noted, id)| noted == alias && id != existing);
+        let Some((line, alias, _)) = refused else { return error };
+        Error::AliasTaken { line: *line, alias: alias.clone(), existing: *existing }
     }
 }
 

@@ -151,18 +151,52 @@ fn neither_errors_nor_values_show_what_entries_say() {
     });
 }
 
+/// Two sessions, of which `other` goes on where `base` has the alias of its own entry already; that of `base`.
+async fn two_trees(store: &Arc<RedbStore>) -> Id {
+    let (base, other) = (session(store, "base"), session(store, "other"));
+    let draft = base.draft(Kind::User, Message::text(Role::User, "one").body());
+    let one = base.append(draft.alias("a"), Expect::Any).await.unwrap().ids[0];
+    say(&other, Kind::User, "first").await;
+    other.rewind(Some(one), Expect::Any).await.unwrap();
+    let draft = other.draft(Kind::Assistant, Message::text(Role::Assistant, "two").body());
+    other.append(draft.alias("a"), Expect::Any).await.unwrap();
+    one
+}
+
+#[test]
+fn an_alias_that_is_taken_is_told_with_its_line_and_what_helps() {
+    block_on(async {
+        let (from, to) = (store(), store());
+        let one = two_trees(&from).await;
+        let bytes = bundle(&*from, "other").await;
+        let refused = |error: &Error, at: u64, by: Id| {
+            assert_eq!(error.kind(), treering_tree::ErrorKind::Conflict);
+            assert!(error.to_string().contains("as a session of another name"), "{error}");
+            let Error::AliasTaken { line, alias, existing } = error else { panic!("{error:?}") };
+            assert_eq!((*line, alias.as_str(), *existing), (at, "a", by));
+        };
+        // By another entry of the bundle, where the store has neither of the trees.
+        refused(&take(&*to, &bytes).await.unwrap_err(), 4, one);
+        assert_eq!(to.stats().await.unwrap().entries, 0);
+        take(&*to, &bundle(&*from, "base").await).await.unwrap();
+        assert_eq!(take(&*to, &bytes).await.unwrap().added, 2);
+        // By an entry of the session that has the name.
+        let to = store();
+        let there = session(&to, "base");
+        let draft = there.draft(Kind::User, Message::text(Role::User, "else").body());
+        let id = there.append(draft.alias("a"), Expect::Any).await.unwrap().ids[0];
+        let bytes = bundle(&*from, "base").await;
+        refused(&take(&*to, &bytes).await.unwrap_err(), 2, id);
+        let options = BundleOptions { session: Some("base again"), at_ms: 0 };
+        assert_eq!(import_bundle(&*to, &mut &bytes[..], options).await.unwrap().added, 1);
+    });
+}
+
 #[test]
 fn an_alias_that_two_trees_have_comes_again() {
     block_on(async {
         let (from, to) = (store(), store());
-        let (base, other) = (session(&from, "base"), session(&from, "other"));
-        let draft = base.draft(Kind::User, Message::text(Role::User, "one").body());
-        let one = base.append(draft.alias("a"), Expect::Any).await.unwrap().ids[0];
-        say(&other, Kind::User, "first").await;
-        // It goes on where the other tree has the alias already.
-        other.rewind(Some(one), Expect::Any).await.unwrap();
-        let draft = other.draft(Kind::Assistant, Message::text(Role::Assistant, "two").body());
-        other.append(draft.alias("a"), Expect::Any).await.unwrap();
+        two_trees(&from).await;
         take(&*to, &bundle(&*from, "base").await).await.unwrap();
         let bytes = bundle(&*from, "other").await;
         for (store, added) in [(&to, 2), (&to, 0), (&from, 0)] {
