@@ -4,8 +4,9 @@
 use serde_json::{Value, json};
 use tests::command::{Cli, keys, text};
 
-const PLAIN: &str = "swordfish-9931 opens the cellar";
-const QUOTED: &str = "say \"friend\"\tand enter by the b\u{e4}ck";
+// Of no words that the engine's dictionary has: compressed, they would not be seen in a file.
+const PLAIN: &str = "swordfish-9931 unlocks Xanadu 77";
+const QUOTED: &str = "zyx \"qvw\"\tMellon-4711 b\u{e4}ck 88";
 
 /// Digits of base64, with no padding: whole groups of three alone.
 fn base64(bytes: &[u8]) -> String {
