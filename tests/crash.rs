@@ -66,7 +66,7 @@ fn invariant_4_power_loss_at_every_call_of_an_index_merge_keeps_what_was_acknowl
     let engine = Redb::new(Durability::Logged).merging_after(MERGE_AFTER);
     let plan = Plan { images: 4, groups: 12, ..Plan::new(Failure::None) };
     let mut counts = Counts::default();
-    for seed in 0..2 {
+    for seed in 0..3 {
         counts.add(at_every_call(&engine, plan, seed, MERGE_AFTER - 4).unwrap());
     }
     println!("{counts:?} in {:?}", start.elapsed());
