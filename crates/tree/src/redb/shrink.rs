@@ -83,10 +83,12 @@ pub(crate) fn compress(bytes: &[u8], effort: Effort) -> Option<Vec<u8>> {
 /// What may make a body shorter. To find out by compressing that nothing does costs a small append a tenth of
 /// its time.
 fn codec_for(bytes: &[u8], effort: Effort) -> Option<u8> {
+    if bytes.len() < WORTH_TRYING_BYTES {
+        return None;
+    }
     let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
     let repeats = repeats_itself(sample);
-    let worth = repeats || effort == Effort::Full && has_few_letters(sample);
-    if bytes.len() < WORTH_TRYING_BYTES || !worth {
+    if !repeats && (effort == Effort::Little || !has_few_letters(sample)) {
         return None;
     }
     // What is brief has had no time to repeat itself.
