@@ -83,6 +83,15 @@ impl Talk {
         calls
     }
 
+    /// The same, the first four answered; answers the last one, whose sync waits at the disk.
+    async fn has_one_in_flight(&self, drafts: &[Draft; 4]) -> Call {
+        let mut calls = self.takes_off(drafts).await;
+        self.disk.passes(Some(1));
+        let in_flight = calls.pop().unwrap();
+        assert_eq!(heard(calls).await, [None; 4]);
+        in_flight
+    }
+
     /// All of it is there once, in this handle and in one that is opened after a crash now.
     async fn holds(&self, drafts: &[Draft]) {
         let crashed = self.disk.copy().open(&options()).unwrap();
@@ -126,10 +135,7 @@ async fn a_failed_sync_is_told_to_the_group_in_flight_and_to_the_one_behind_it()
 async fn a_sync_that_fails_while_nobody_comes_is_told_all_the_same() {
     let talk = Talk::new().await;
     let drafts = ["one", "two", "three", "the last alone"].map(|text| talk.draft(text));
-    let mut calls = talk.takes_off(&drafts).await;
-    talk.disk.passes(Some(1));
-    let in_flight = calls.pop().unwrap();
-    assert_eq!(heard(calls).await, [None; 4]);
+    let in_flight = talk.has_one_in_flight(&drafts).await;
     talk.disk.fails(Fails::NextSync);
     talk.disk.passes(None);
     assert_eq!(heard(vec![in_flight]).await, [Some(ErrorKind::Storage)]);
@@ -141,10 +147,7 @@ async fn a_sync_that_fails_while_nobody_comes_is_told_all_the_same() {
 async fn a_checkpoint_begins_when_the_group_in_flight_has_landed() {
     let talk = Talk::new().await;
     let drafts = ["one", "two", "three", "the last alone"].map(|text| talk.draft(text));
-    let mut calls = talk.takes_off(&drafts).await;
-    talk.disk.passes(Some(1));
-    let in_flight = calls.pop().unwrap();
-    assert_eq!(heard(calls).await, [None; 4]);
+    let in_flight = talk.has_one_in_flight(&drafts).await;
     assert!(talk.disk.has_waiting_within(1, Duration::from_secs(60)));
     let store = Arc::clone(&talk.store);
     let checkpoint = tokio::spawn(async move { store.checkpoint().await });
