@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
 use treering_compactor::{Compactor, Happened, RunOptions, counted};
 use treering_policy::Policy;
 use treering_provider::{ByteClasses, Model, Scripted, Summarizer};
-use treering_tree::{Expect, Kind, Message, Options, Part, RedbStore, Role, Session, Sources};
+use treering_tree::{Expect, Kind, Message, Options, RedbStore, Role, Session, Sources};
 
 use crate::echo::{self, REASON};
 use crate::fake::Fake;
@@ -16,15 +15,7 @@ use crate::job::{SECRET, with_key};
 /// A message with the canary in every field.
 fn said() -> Message {
     let text = || format!("{CANARY} {}", "look at \"the parser\"\n".repeat(9));
-    let parts = vec![
-        Part::Text { text: text() },
-        Part::Reasoning { text: text() },
-        Part::ToolCall { id: text(), name: text(), arguments: json!({ text(): text() }) },
-        Part::ToolResult { call: text(), text: text(), error: true },
-        Part::Media { mime: text(), data: text() },
-        Part::Other { name: text(), value: json!(text()) },
-    ];
-    Message::new(Role::User, parts)
+    Message::new(Role::User, echo::parts(text))
 }
 
 fn compactor(summarizer: impl Summarizer + 'static) -> Compactor {

@@ -1,6 +1,7 @@
 //! Replies that repeat what was sent in what they say is wrong, in every way that servers do.
 
 use serde_json::{Value, json};
+use treering_tree::Part;
 
 use crate::fake::Reply;
 use crate::heard::CANARY;
@@ -13,6 +14,18 @@ type Form = fn(&str) -> String;
 
 /// How much of what was sent stands in an error, on both sides of the canary.
 const AROUND_BYTES: usize = 60;
+
+/// A part of each kind, with this in every field.
+pub(crate) fn parts(text: impl Fn() -> String) -> Vec<Part> {
+    vec![
+        Part::Text { text: text() },
+        Part::Reasoning { text: text() },
+        Part::ToolCall { id: text(), name: text(), arguments: json!({ text(): text() }) },
+        Part::ToolResult { call: text(), text: text(), error: true },
+        Part::Media { mime: text(), data: text() },
+        Part::Other { name: text(), value: json!(text()) },
+    ]
+}
 
 /// The texts of the body around the canary, as the server understood them.
 fn plain(body: &str) -> String {

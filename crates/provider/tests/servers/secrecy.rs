@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use treering_provider::{Error, JobEntry, Model, Settings, Summarizer, SummaryJob};
-use treering_tree::{Id, Kind, Message, Part, Role, Summary};
+use treering_tree::{Id, Kind, Message, Role, Summary};
 
 use crate::echo::{self, REASON};
 use crate::fake::{Fake, Reply};
@@ -12,15 +12,7 @@ use crate::job::{SECRET, with_key};
 /// A job with the canary in every field.
 fn job() -> SummaryJob {
     let text = || format!("Read {CANARY} \"twice\",\nand C:\\{CANARY} too.");
-    let parts = vec![
-        Part::Text { text: text() },
-        Part::Reasoning { text: text() },
-        Part::ToolCall { id: text(), name: text(), arguments: json!({ text(): text() }) },
-        Part::ToolResult { call: text(), text: text(), error: true },
-        Part::Media { mime: text(), data: text() },
-        Part::Other { name: text(), value: json!(text()) },
-    ];
-    let message = Message::new(Role::Assistant, parts);
+    let message = Message::new(Role::Assistant, echo::parts(text));
     let entry = JobEntry {
         id: Id::from_bytes([7; 32]),
         kind: Kind::Assistant,
