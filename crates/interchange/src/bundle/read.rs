@@ -29,7 +29,8 @@ const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 ///
 /// # Errors
 /// `Invalid` for a line that is no line of a bundle, an entry whose content is not that of its id, a
-/// bundle that ends early; `Conflict` for an alias that names another entry; those of the store. Entries taken in before an error stay, on no branch.
+/// bundle that ends early; `Conflict` for an alias that names another entry; those of the store. Entries
+/// taken in before an error stay, on no branch.
 pub async fn import_bundle(
     store: &dyn Store,
     input: &mut (dyn BufRead + Send),
