@@ -3,14 +3,26 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test speaks by panicking")]
 
 use std::fmt::{Debug, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use tracing::Dispatch;
 
 /// Stands in every body, and in no name.
 pub(crate) const CANARY: &str = "c4n4ry-in-a-body";
 
 /// What was told: events, spans, errors, what `Debug` shows.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Heard(Arc<Mutex<String>>);
+
+impl Default for Heard {
+    fn default() -> Self {
+        // Where there is one subscriber, the thread that comes first to an event says for all whether it is told: that
+        // of another test, which has none. Where there are two, both are asked.
+        static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Heard(Arc::default())));
+        LazyLock::force(&ANOTHER);
+        Self(Arc::default())
+    }
+}
 
 impl Heard {
     /// What a program may show of it.
