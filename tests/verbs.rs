@@ -232,7 +232,7 @@ fn damage_is_told_and_what_is_left_is_recovered() {
     let mark: Vec<u8> =
         (0..16).step_by(2).map(|at| u8::from_str_radix(&ids[4][at..at + 2], 16).unwrap()).collect();
     let frames: Vec<usize> = (0..bytes.len() - 10)
-        .filter(|at| bytes[*at] == 1 && bytes[at + 2..at + 10] == mark)
+        .filter(|at| bytes[*at] == 0xfa && bytes[at + 2..at + 10] == mark)
         .collect();
     assert!(!frames.is_empty());
     for at in frames {

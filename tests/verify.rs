@@ -10,7 +10,7 @@ use treering_tree::{Body, Expect, Kind, Options, RedbStore, Session, Sources, St
 
 const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
 const NAMES: TableDefinition<&[u8], u64> = TableDefinition::new("session-names");
-const IDS: TableDefinition<[u8; 16], ()> = TableDefinition::new("ids");
+const IDS: TableDefinition<[u8; 13], ()> = TableDefinition::new("ids");
 const PLACES: TableDefinition<u64, &[u8]> = TableDefinition::new("places");
 const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
 const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
@@ -58,7 +58,7 @@ fn repeat(txn: &WriteTransaction, table: TableDefinition<u64, &[u8]>) {
     table.insert(first, &*bytes).unwrap();
 }
 
-fn first_id(txn: &WriteTransaction) -> [u8; 16] {
+fn first_id(txn: &WriteTransaction) -> [u8; 13] {
     let ids = txn.open_table(IDS).unwrap();
     ids.first().unwrap().map(|(key, _)| key.value()).unwrap()
 }
@@ -85,7 +85,9 @@ const PLANTS: [Plant; 11] = [
         |txn| {
             let mut ids = txn.open_table(IDS).unwrap();
             for nth in 0..APPENDS {
-                ids.insert((nth as u128).to_be_bytes(), ()).unwrap();
+                let mut key = [0; 13];
+                key[5..].copy_from_slice(&(nth as u64).to_be_bytes());
+                ids.insert(key, ()).unwrap();
             }
         },
         "rows, for",

@@ -13,10 +13,12 @@ use serde::de::DeserializeOwned;
 
 #[cfg(feature = "redb")]
 pub(crate) use self::frame::{
-    FRAME_VERSION, frame, frame_envelope, frame_into, frame_len, salvage, to_seal, unframe,
-    unsealed,
+    FRAME_VERSION, Mark, Told, frame, frame_envelope, frame_into, frame_len, mark, to_seal,
+    unframe, unsealed,
 };
-use crate::entry::{Body, Commitment, Envelope, Kind, Mask, Nonce};
+#[cfg(all(feature = "conformance", feature = "redb"))]
+pub(crate) use self::frame::{packed_envelope, unpacked_envelope};
+use crate::entry::{Body, Commitment, Envelope, Nonce};
 use crate::error::{Error, Result};
 use crate::id::Id;
 
@@ -41,12 +43,8 @@ fn commit_parts(nonce: &[u8], format: &[u8], bytes: &[u8]) -> Commitment {
 
 /// `id = H(domain, envelope, C)`.
 pub(crate) fn entry_id(envelope: &Envelope, commitment: &Commitment) -> Id {
-    id_of_parts(&envelope_bytes(envelope), commitment)
-}
-
-fn id_of_parts(envelope: &[u8], commitment: &Commitment) -> Id {
     let mut hash = blake3::Hasher::new();
-    hash.update(ENTRY_DOMAIN).update(envelope).update(&commitment.0);
+    hash.update(ENTRY_DOMAIN).update(&envelope_bytes(envelope)).update(&commitment.0);
     Id::from_bytes(*hash.finalize().as_bytes())
 }
 
@@ -94,7 +92,7 @@ pub(crate) fn derived_nonce(secret: &[u8; 32], identity: &[&[u8]]) -> Nonce {
 }
 
 /// The identity encoding of an envelope.
-pub(crate) fn envelope_bytes(envelope: &Envelope) -> Vec<u8> {
+fn envelope_bytes(envelope: &Envelope) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     put_envelope(&mut out, envelope);
     out
@@ -140,86 +138,6 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 /// with a shorter text of the same bytes.
 fn short_len(len: usize) -> [u8; 2] {
     u16::try_from(len).unwrap_or(u16::MAX).to_le_bytes()
-}
-
-/// Reads an identity encoding; `None` where it is not one.
-pub(crate) fn read_envelope(bytes: &[u8]) -> Option<Envelope> {
-    let mut reader = Reader { rest: bytes };
-    let version = reader.u8()?;
-    if !matches!(version, ENVELOPE_VERSION | MASKING_VERSION) {
-        return None;
-    }
-    let envelope = Envelope {
-        kind: Kind::from_code(u16::from_le_bytes(reader.array()?)),
-        at_ms: i64::from_le_bytes(reader.array()?),
-        parent: reader.option(|reader| reader.array().map(Id::from_bytes))?,
-        target: reader.option(|reader| reader.array().map(Id::from_bytes))?,
-        alias: reader.option(Reader::text)?,
-        slot: reader.option(Reader::text)?,
-        calls: reader.list()?,
-        answers: reader.list()?,
-        masks: if version == MASKING_VERSION { reader.masks()? } else { Vec::new() },
-    };
-    reader.rest.is_empty().then_some(envelope)
-}
-
-struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (bytes, rest) = self.rest.split_at_checked(len)?;
-        self.rest = rest;
-        Some(bytes)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.bytes(N)?.try_into().ok()
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.array::<1>().map(|[byte]| byte)
-    }
-
-    fn len(&mut self) -> Option<usize> {
-        usize::try_from(u32::from_le_bytes(self.array()?)).ok()
-    }
-
-    fn len_and_bytes(&mut self) -> Option<&'a [u8]> {
-        let len = self.len()?;
-        self.bytes(len)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let len = u16::from_le_bytes(self.array()?);
-        String::from_utf8(self.bytes(usize::from(len))?.to_vec()).ok()
-    }
-
-    #[allow(clippy::option_option, reason = "the outer one is the reader's end of input")]
-    fn option<T>(&mut self, value: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        match self.u8()? {
-            0 => Some(None),
-            1 => value(self).map(Some),
-            _ => None,
-        }
-    }
-
-    fn list(&mut self) -> Option<Vec<String>> {
-        let count = u16::from_le_bytes(self.array()?);
-        (0..count).map(|_| self.text()).collect()
-    }
-
-    /// At least one: an envelope without any is of the version that has none.
-    fn masks(&mut self) -> Option<Vec<Mask>> {
-        let count = u16::from_le_bytes(self.array()?);
-        let mask = |_| {
-            let entry = self.array().map(Id::from_bytes)?;
-            Some(Mask { entry, saved_tokens: u32::from_le_bytes(self.array()?) })
-        };
-        let masks: Vec<Mask> = (0..count).map(mask).collect::<Option<_>>()?;
-        (!masks.is_empty()).then_some(masks)
-    }
 }
 
 /// What most rows fit in.
@@ -323,16 +241,7 @@ pub(crate) fn unpack<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> R
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_the_decoder_panic(bytes: Vec<u8>) {
-            let _ = read_envelope(&bytes);
-        }
-    }
 
     #[test]
     fn a_hash_is_of_all_parts_in_their_order() {

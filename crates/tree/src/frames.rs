@@ -3,10 +3,21 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a check for tests speaks by panicking")]
 
 use crate::encode::{
-    entry_id, envelope_bytes, frame, frame_envelope, frame_len, read_envelope, salvage, unframe,
+    Told, commitment, entry_id, frame, frame_envelope, frame_len, packed_envelope, unframe,
+    unpacked_envelope,
 };
 use crate::entry::{Body, Content, Entry, Envelope, Kind, Nonce};
+use crate::error::Result;
+use crate::id::Id;
 use crate::redb::shrink::{Effort, compress, expand};
+
+/// The entry before one that follows it.
+const BEFORE: Id = Id::from_bytes([9; 32]);
+
+#[allow(clippy::unnecessary_wraps, reason = "looking it up may fail elsewhere")]
+fn before() -> Result<Id> {
+    Ok(BEFORE)
+}
 
 /// Checks any bytes as a frame, as an envelope, and as the body of an entry with that envelope; answers
 /// whether they are one of the first two.
@@ -15,44 +26,48 @@ use crate::redb::shrink::{Effort, compress, expand};
 /// Where what is decoded is not what was encoded.
 pub fn check(bytes: &[u8]) -> bool {
     let is_frame = check_frame(bytes);
-    drop((frame_envelope(bytes), frame_len(bytes)));
-    let Some(envelope) = read_envelope(bytes) else { return is_frame };
-    assert_eq!(envelope_bytes(&envelope), bytes, "an envelope has one encoding");
+    drop((frame_envelope(bytes, before), frame_len(bytes)));
+    let Some(envelope) = unpacked_envelope(bytes) else { return is_frame };
+    assert_eq!(packed_envelope(&envelope), bytes, "an envelope has one encoding");
     if envelope.kind != Kind::Lost {
-        check_entry(envelope, Body::new("any", bytes));
+        let follows = Envelope { parent: Some(BEFORE), ..envelope.clone() };
+        check_entry(envelope, false, Body::new("any", bytes));
+        check_entry(follows, true, Body::new("any", bytes));
     }
     true
 }
 
 fn check_frame(bytes: &[u8]) -> bool {
-    let Ok((entry, read)) = salvage(bytes, expand) else { return false };
-    assert_eq!(frame_len(bytes), Some(read), "the head tells the length");
-    assert_eq!(frame_envelope(bytes).unwrap(), *entry.envelope());
-    let again = frame(&entry, None);
-    let (decoded, all) = salvage(&again, expand).unwrap();
-    assert_eq!((&decoded, all), (&entry, again.len()));
+    let Ok(told) = Told::read(bytes, expand) else { return false };
+    let (len, follows) = (told.len, told.follows().is_some());
+    assert_eq!(frame_len(bytes), Some(len), "the head tells the length");
+    let Ok(entry) = told.under(Some(BEFORE)) else { return false };
+    assert_eq!(frame_envelope(bytes, before).unwrap(), *entry.envelope());
+    let again = frame(&entry, follows, None);
+    assert_eq!(unframe(&again, &entry.id(), before, expand).unwrap(), entry);
     if let Content::Whole(whole) = entry.content() {
-        let id = entry_id(entry.envelope(), &crate::encode::commitment(&whole.nonce, &whole.body));
+        let id = entry_id(entry.envelope(), &commitment(&whole.nonce, &whole.body));
         assert_eq!(entry.id(), id, "the id is that of the content");
     }
     true
 }
 
-fn check_entry(envelope: Envelope, body: Body) {
+fn check_entry(envelope: Envelope, follows: bool, body: Body) {
     let entry = Entry::new(envelope, Nonce([7; 16]), body);
+    let unframe = |bytes: &[u8]| -> Result<Entry> { unframe(bytes, &entry.id(), before, expand) };
     let shorter = entry.body().and_then(|body| compress(&body.bytes, Effort::Full));
-    for stored in [frame(&entry, None), frame(&entry, shorter.as_deref())] {
-        assert_eq!(unframe(&stored, &entry.id(), expand).unwrap(), entry);
+    for stored in [frame(&entry, follows, None), frame(&entry, follows, shorter.as_deref())] {
+        assert_eq!(unframe(&stored).unwrap(), entry);
         assert_eq!(frame_len(&stored), Some(stored.len()));
         let longer = [&stored[..], b"more"].concat();
-        assert!(unframe(&longer, &entry.id(), expand).is_err(), "bytes after its end");
-        assert!(unframe(&stored[..stored.len() - 1], &entry.id(), expand).is_err(), "cut short");
+        assert!(unframe(&longer).is_err(), "bytes after its end");
+        assert!(unframe(&stored[..stored.len() - 1]).is_err(), "cut short");
     }
     // Compressed bytes may say the same in other words.
-    let mut flipped = frame(&entry, None);
+    let mut flipped = frame(&entry, follows, None);
     let middle = flipped.len() / 2;
     flipped[middle] ^= 1;
-    assert!(unframe(&flipped, &entry.id(), expand).is_err(), "another content");
+    assert!(unframe(&flipped).is_err(), "another content");
 }
 
 #[cfg(test)]
@@ -70,10 +85,10 @@ mod tests {
             check(&bytes);
             let kind = Kind::from_code(code % 16);
             let envelope = Envelope { alias, calls, ..Envelope::new(kind, at_ms) };
-            prop_assert!(check(&envelope_bytes(&envelope)));
+            prop_assert!(check(&packed_envelope(&envelope)));
             let body = Body::new("text", bytes);
             let entry = Entry::new(envelope, Nonce([1; 16]), body);
-            prop_assert!(kind == Kind::Lost || check(&frame(&entry, None)));
+            prop_assert!(kind == Kind::Lost || check(&frame(&entry, false, None)));
         }
     }
 }

@@ -93,7 +93,17 @@ pub struct Active {
     pub slot: Option<u64>,
 }
 
+/// Every entry of such a number names its parent where it is stored, so that those behind it need no other
+/// row to be known by.
+const NAMES_PARENT: Number = 16;
+
 impl Place {
+    /// Whether its parent is the entry before it in number, and goes without saying.
+    pub(crate) fn follows(&self) -> bool {
+        let is_behind = self.parent.is_some_and(|parent| parent + 1 == self.number);
+        is_behind && !self.number.is_multiple_of(NAMES_PARENT)
+    }
+
     /// Whether the entry is the one that begins a turn.
     pub fn begins_turn(&self) -> bool {
         self.kind == Kind::User

@@ -4,77 +4,158 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{
-    ENVELOPE_VERSION, MASKING_VERSION, Reader, commit_parts, id_of_parts, put_envelope, put_text,
-    read_envelope,
-};
-use crate::entry::{Body, Commitment, Content, Entry, Envelope, Kind, Nonce, Sealed, Whole};
+use super::{commit_parts, entry_id};
+use crate::entry::{Body, Commitment, Content, Entry, Envelope, Kind, Mask, Nonce, Sealed, Whole};
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::limits;
 
-/// First byte of every frame.
-pub(crate) const FRAME_VERSION: u8 = 1;
+/// First byte of every frame: one that text in UTF-8 never has, so that a search passes over it.
+pub(crate) const FRAME_VERSION: u8 = 0xfa;
 const FLAG_ERASED: u8 = 1;
 const FLAG_COMPRESSED: u8 = 2;
 const FLAG_LOST: u8 = 4;
 const FLAG_SEALED: u8 = 8;
+/// Beside one of the others or none: the parent is the entry of the number before it, and its id left out.
+const FLAG_FOLLOWS: u8 = 16;
+/// What an envelope has.
+const HAS_PARENT: u8 = 1;
+const HAS_TARGET: u8 = 2;
+const HAS_ALIAS: u8 = 4;
+const HAS_SLOT: u8 = 8;
+const HAS_CALLS: u8 = 16;
+const HAS_ANSWERS: u8 = 32;
+const HAS_MASKS: u8 = 64;
 /// What a sealed body may have more than the body: its nonce, its format, lengths, the cipher's tag.
 const SEALED_MORE_BYTES: u64 = 1024;
 /// Bytes of its id that a frame carries.
 const MARK_BYTES: usize = 8;
 
+/// The first bytes of an id.
+pub(crate) type Mark = [u8; MARK_BYTES];
+
+/// The first bytes of an id, as a frame carries them.
+pub(crate) fn mark(id: &Id) -> Mark {
+    let mut mark = Mark::default();
+    mark.copy_from_slice(&id.as_bytes()[..MARK_BYTES]);
+    mark
+}
+
 /// An entry as it is stored: frame version, flags, the first bytes of its id, envelope, then nonce,
 /// format and body; or commitment, key and cipher text where they are sealed; or the commitment alone
 /// where the body was erased, or the whole id where the entry is lost. It says how long it is and what it
-/// hashes to, so that it can be found and trusted with nothing around it. `shorter` is the body compressed,
-/// where that pays.
-pub(crate) fn frame(entry: &Entry, shorter: Option<&[u8]>) -> Vec<u8> {
+/// hashes to, so that it can be found and trusted with nothing around it, but for the id of its parent
+/// where it `follows` it in number: who reads it knows that one. `shorter` is the body compressed, where
+/// that pays.
+pub(crate) fn frame(entry: &Entry, follows: bool, shorter: Option<&[u8]>) -> Vec<u8> {
     let mut out = Vec::new();
-    frame_into(&mut out, entry, shorter);
+    frame_into(&mut out, entry, follows, shorter);
     out
 }
 
 /// Makes that frame in memory that is there.
-pub(crate) fn frame_into(out: &mut Vec<u8>, entry: &Entry, shorter: Option<&[u8]>) {
+pub(crate) fn frame_into(out: &mut Vec<u8>, entry: &Entry, follows: bool, shorter: Option<&[u8]>) {
+    let content = entry.content();
+    // Nothing but what it says vouches for the parent of a lost one.
+    let follows = follows && *content != Content::Lost;
+    let flag = match content {
+        Content::Erased { .. } => FLAG_ERASED,
+        Content::Lost => FLAG_LOST,
+        Content::Sealed(_) => FLAG_SEALED,
+        Content::Whole(_) if shorter.is_some() => FLAG_COMPRESSED,
+        Content::Whole(_) => 0,
+    };
     out.clear();
-    out.extend([FRAME_VERSION, 0]);
-    out.extend(&entry.id().as_bytes()[..MARK_BYTES]);
-    let before = out.len();
-    put_len(out, 0);
-    let start = out.len();
-    put_envelope(out, entry.envelope());
-    let len = len_bytes(out.len() - start);
-    out[before..start].copy_from_slice(&len);
-    match entry.content() {
-        Content::Erased { commitment } => {
-            out[1] |= FLAG_ERASED;
-            out.extend(commitment.0);
-        }
-        Content::Lost => {
-            out[1] |= FLAG_LOST;
-            out.extend(entry.id().as_bytes());
-        }
+    out.extend([FRAME_VERSION, flag | if follows { FLAG_FOLLOWS } else { 0 }]);
+    out.extend(mark(&entry.id()));
+    put_envelope(out, entry.envelope(), follows);
+    match content {
+        Content::Erased { commitment } => out.extend(commitment.0),
+        Content::Lost => out.extend(entry.id().as_bytes()),
         Content::Sealed(sealed) => {
-            out[1] |= FLAG_SEALED;
             out.extend(sealed.commitment.0);
-            out.extend(sealed.key.to_le_bytes());
-            put_len(out, sealed.bytes.len());
+            put_number(out, sealed.key);
+            put_number(out, sealed.bytes.len() as u64);
             out.extend(&sealed.bytes);
         }
-        Content::Whole(whole) => {
-            out[1] |= if shorter.is_some() { FLAG_COMPRESSED } else { 0 };
-            put_whole(out, whole, shorter);
+        Content::Whole(whole) => put_whole(out, whole, shorter),
+    }
+}
+
+/// An envelope as briefly as that goes. It has no other form.
+#[cfg(feature = "conformance")]
+pub(crate) fn packed_envelope(envelope: &Envelope) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_envelope(&mut out, envelope, false);
+    out
+}
+
+fn put_envelope(out: &mut Vec<u8>, envelope: &Envelope, follows: bool) {
+    let Envelope { kind, parent, at_ms, alias, calls, answers, slot, target, masks } = envelope;
+    let parent = parent.as_ref().filter(|_| !follows);
+    let has = [
+        (HAS_PARENT, parent.is_some()),
+        (HAS_TARGET, target.is_some()),
+        (HAS_ALIAS, alias.is_some()),
+        (HAS_SLOT, slot.is_some()),
+        (HAS_CALLS, !calls.is_empty()),
+        (HAS_ANSWERS, !answers.is_empty()),
+        (HAS_MASKS, !masks.is_empty()),
+    ];
+    out.push(has.iter().filter(|(_, has)| *has).fold(0, |all, (bit, _)| all | bit));
+    put_number(out, u64::from(kind.code()));
+    put_number(out, zigzag(*at_ms));
+    for id in [parent, target.as_ref()].into_iter().flatten() {
+        out.extend(id.as_bytes());
+    }
+    for name in [alias, slot].into_iter().flatten() {
+        put_name(out, name);
+    }
+    for calls in [calls, answers].into_iter().filter(|calls| !calls.is_empty()) {
+        put_number(out, calls.len() as u64);
+        for call in calls {
+            put_name(out, call);
+        }
+    }
+    if !masks.is_empty() {
+        put_number(out, masks.len() as u64);
+        for Mask { entry, saved_tokens } in masks {
+            out.extend(entry.as_bytes());
+            put_number(out, u64::from(*saved_tokens));
         }
     }
 }
 
+/// Seven bits to a byte, the lowest first, the eighth set in all but the last.
+fn put_number(out: &mut Vec<u8>, number: u64) {
+    let mut rest = number;
+    while rest >= 0x80 {
+        out.push(rest.to_le_bytes()[0] | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest.to_le_bytes()[0]);
+}
+
+fn put_name(out: &mut Vec<u8>, name: &str) {
+    put_number(out, name.len() as u64);
+    out.extend(name.as_bytes());
+}
+
+/// Numbers of either sign as those without: small ones stay small.
+fn zigzag(number: i64) -> u64 {
+    (number.cast_unsigned() << 1) ^ (number >> 63).cast_unsigned()
+}
+
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
+}
+
 fn put_whole(out: &mut Vec<u8>, Whole { nonce, body }: &Whole, shorter: Option<&[u8]>) {
     out.extend(nonce.0);
-    put_text(out, &body.format);
-    put_len(out, body.bytes.len());
+    put_name(out, &body.format);
+    put_number(out, body.bytes.len() as u64);
     if let Some(shorter) = shorter {
-        put_len(out, shorter.len());
+        put_number(out, shorter.len() as u64);
         out.extend(shorter);
     } else {
         out.extend(&body.bytes);
@@ -103,135 +184,286 @@ pub(crate) fn unsealed(
     if reader.rest.is_empty() { Ok(whole) } else { Err("bytes after its end".to_owned()) }
 }
 
-fn put_len(out: &mut Vec<u8>, len: usize) {
-    out.extend(len_bytes(len));
-}
-
-fn len_bytes(len: usize) -> [u8; 4] {
-    u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes()
-}
-
-/// Reads a frame back and recomputes the id from what is there, never trusting a stored one.
+/// Reads a frame back and recomputes the id from what is there, never trusting a stored one. `before` is
+/// asked for the id of the entry before it in number, where the frame leaves that of its parent out.
 ///
 /// # Errors
-/// `Corrupt` when the bytes are no frame or hash to another id than `expected`.
-pub(crate) fn unframe(
+/// `Corrupt` when the bytes are no frame or hash to another id than `expected`; those of `before`.
+pub(crate) fn unframe<E: From<Error>>(
     bytes: &[u8],
     expected: &Id,
+    before: impl FnOnce() -> Result<Id, E>,
     expand: impl Fn(&[u8], usize) -> Result<Vec<u8>>,
-) -> Result<Entry> {
+) -> Result<Entry, E> {
     let broken = |why: &str| Error::corrupt("entry", format!("{expected}: {why}"));
-    let (entry, read) = salvage(bytes, expand).map_err(|why| broken(&why))?;
-    if read != bytes.len() {
-        return Err(broken("bytes after its end"));
+    let told = Told::read(bytes, expand).map_err(|why| broken(&why))?;
+    if told.len != bytes.len() {
+        return Err(broken("bytes after its end").into());
     }
+    let before = if told.head.follows { Some(before()?) } else { None };
+    let entry = told.under(before).map_err(|why| broken(&why))?;
     if entry.id() != *expected {
-        return Err(broken(&format!("its content hashes to {}", entry.id())));
+        return Err(broken(&format!("its content hashes to {}", entry.id())).into());
     }
     Ok(entry)
 }
 
-/// The entry whose frame begins `bytes`, and the frame's length; or why there is none.
-pub(crate) fn salvage(
-    bytes: &[u8],
-    expand: impl Fn(&[u8], usize) -> Result<Vec<u8>>,
-) -> Result<(Entry, usize), String> {
+/// What a frame tells: all of an entry, but for the id of its parent where it follows that one.
+pub(crate) struct Told {
+    head: Head,
+    of: Of,
+    /// Bytes of the frame.
+    pub(crate) len: usize,
+}
+
+/// What follows an envelope.
+enum Of {
+    Content(Commitment, Content),
+    Lost(Id),
+}
+
+impl Told {
+    /// What the frame tells that begins `bytes`; or why there is none.
+    pub(crate) fn read(
+        bytes: &[u8],
+        expand: impl Fn(&[u8], usize) -> Result<Vec<u8>>,
+    ) -> Result<Self, String> {
+        let mut reader = Reader { rest: bytes };
+        let head = Head::read(&mut reader)?;
+        let of = match head.state {
+            FLAG_LOST => Of::Lost(reader.array().map(Id::from_bytes).ok_or("id cut short")?),
+            FLAG_ERASED => {
+                let commitment = reader.array().map(Commitment).ok_or("commitment cut short")?;
+                Of::Content(commitment, Content::Erased { commitment })
+            }
+            FLAG_SEALED => {
+                let sealed = read_sealed(&mut reader).ok_or("sealed body cut short")?;
+                Of::Content(sealed.commitment, Content::Sealed(Arc::new(sealed)))
+            }
+            state => {
+                let (commitment, whole) =
+                    read_whole(&mut reader, state == FLAG_COMPRESSED, expand)?;
+                Of::Content(commitment, Content::Whole(Arc::new(whole)))
+            }
+        };
+        // Nothing but the mark vouches for a lost entry: it must look like one all through.
+        if matches!(of, Of::Lost(_)) != (head.envelope.kind == Kind::Lost) {
+            return Err("kind and content are not of one another".to_owned());
+        }
+        Ok(Self { head, of, len: bytes.len() - reader.rest.len() })
+    }
+
+    /// The first bytes of the id, if that of the parent has to be known.
+    pub(crate) fn follows(&self) -> Option<Mark> {
+        self.head.follows.then_some(self.head.mark)
+    }
+
+    /// Whether its parent, which it does not name, is this one.
+    pub(crate) fn is_under(&mut self, before: Id) -> bool {
+        self.head.envelope.parent = Some(before);
+        self.id().as_bytes().starts_with(&self.head.mark)
+    }
+
+    fn id(&self) -> Id {
+        match &self.of {
+            Of::Content(commitment, _) => entry_id(&self.head.envelope, commitment),
+            Of::Lost(id) => *id,
+        }
+    }
+
+    /// The entry, under the one before it where it follows that.
+    ///
+    /// # Errors
+    /// Where its content does not hash to its mark, or the one before it is not known.
+    pub(crate) fn under(mut self, before: Option<Id>) -> Result<Entry, String> {
+        if self.head.follows {
+            self.head.envelope.parent = Some(before.ok_or("it does not tell its parent")?);
+        }
+        let id = self.id();
+        if !id.as_bytes().starts_with(&self.head.mark) {
+            return Err(format!("its content hashes to {id}, which its mark is not of"));
+        }
+        let content = match self.of {
+            Of::Content(_, content) => content,
+            Of::Lost(_) => Content::Lost,
+        };
+        Ok(Entry::verified(id, self.head.envelope, content))
+    }
+}
+
+/// What comes before nonce, commitment or id.
+struct Head {
+    /// The flags without that for following.
+    state: u8,
+    follows: bool,
+    mark: Mark,
+    /// Without its parent where it follows that.
+    envelope: Envelope,
+}
+
+impl Head {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, &'static str> {
+        if reader.u8() != Some(FRAME_VERSION) {
+            return Err("frame of an unknown version");
+        }
+        let flags = reader.u8().ok_or("flags missing")?;
+        let (state, follows) = (flags & !FLAG_FOLLOWS, flags & FLAG_FOLLOWS != 0);
+        match state {
+            0 | FLAG_ERASED | FLAG_COMPRESSED | FLAG_SEALED => {}
+            FLAG_LOST if !follows => {}
+            _ => return Err("flags unknown"),
+        }
+        let mark = reader.array().ok_or("mark cut short")?;
+        let envelope = read_envelope(reader).ok_or("envelope unreadable")?;
+        if follows && envelope.parent.is_some() {
+            return Err("two parents");
+        }
+        Ok(Self { state, follows, mark, envelope })
+    }
+}
+
+/// Reads what [`packed_envelope`] made.
+#[cfg(feature = "conformance")]
+pub(crate) fn unpacked_envelope(bytes: &[u8]) -> Option<Envelope> {
     let mut reader = Reader { rest: bytes };
-    let (version, flags) = (reader.u8(), reader.u8());
-    if version != Some(FRAME_VERSION) {
-        return Err("frame of an unknown version".to_owned());
+    read_envelope(&mut reader).filter(|_| reader.rest.is_empty())
+}
+
+fn read_envelope(reader: &mut Reader<'_>) -> Option<Envelope> {
+    let has = reader.u8()?;
+    if has > HAS_MASKS | (HAS_MASKS - 1) {
+        return None;
     }
-    let flags = flags.filter(|flags| {
-        matches!(*flags, 0 | FLAG_ERASED | FLAG_COMPRESSED | FLAG_LOST | FLAG_SEALED)
-    });
-    let flags = flags.ok_or("flags missing or unknown")?;
-    let mark: [u8; MARK_BYTES] = reader.array().ok_or("mark cut short")?;
-    let envelope_bytes = reader.len_and_bytes().ok_or("envelope cut short")?;
-    let envelope = read_envelope(envelope_bytes).ok_or("envelope unreadable")?;
-    let (id, content) = match flags {
-        FLAG_LOST => (reader.array().map(Id::from_bytes).ok_or("id cut short")?, Content::Lost),
-        FLAG_ERASED => {
-            let commitment = reader.array().map(Commitment).ok_or("commitment cut short")?;
-            (id_of_parts(envelope_bytes, &commitment), Content::Erased { commitment })
-        }
-        FLAG_SEALED => {
-            let sealed = read_sealed(&mut reader).ok_or("sealed body cut short")?;
-            (id_of_parts(envelope_bytes, &sealed.commitment), Content::Sealed(Arc::new(sealed)))
-        }
-        _ => {
-            let (commitment, whole) = read_whole(&mut reader, flags == FLAG_COMPRESSED, expand)?;
-            (id_of_parts(envelope_bytes, &commitment), Content::Whole(Arc::new(whole)))
-        }
+    let kind = Kind::from_code(u16::try_from(reader.number()?).ok()?);
+    let at_ms = unzigzag(reader.number()?);
+    let has = |bit| has & bit != 0;
+    // An absent one is `None` in it, a torn one of the whole.
+    let id = |reader: &mut Reader<'_>, bit| -> Option<Option<Id>> {
+        if has(bit) { reader.array().map(|id| Some(Id::from_bytes(id))) } else { Some(None) }
     };
-    if !id.as_bytes().starts_with(&mark) {
-        return Err(format!("its content hashes to {id}, which its mark is not of"));
-    }
-    // Nothing but the mark vouches for a lost entry: it must look like one all through.
-    if (content == Content::Lost) != (envelope.kind == Kind::Lost) {
-        return Err("kind and content are not of one another".to_owned());
-    }
-    let read = bytes.len() - reader.rest.len();
-    Ok((Entry::verified(id, envelope, content), read))
+    let (parent, target) = (id(reader, HAS_PARENT)?, id(reader, HAS_TARGET)?);
+    let name = |reader: &mut Reader<'_>, bit| -> Option<Option<String>> {
+        if has(bit) { reader.name().map(Some) } else { Some(None) }
+    };
+    let (alias, slot) = (name(reader, HAS_ALIAS)?, name(reader, HAS_SLOT)?);
+    let names = |reader: &mut Reader<'_>, bit| -> Option<Vec<String>> {
+        let count = if has(bit) { reader.count()? } else { 0 };
+        (0..count).map(|_| reader.name()).collect()
+    };
+    let (calls, answers) = (names(reader, HAS_CALLS)?, names(reader, HAS_ANSWERS)?);
+    let count = if has(HAS_MASKS) { reader.count()? } else { 0 };
+    let mask = |_| {
+        let entry = reader.array().map(Id::from_bytes)?;
+        Some(Mask { entry, saved_tokens: u32::try_from(reader.number()?).ok()? })
+    };
+    let masks = (0..count).map(mask).collect::<Option<_>>()?;
+    Some(Envelope { kind, parent, at_ms, alias, calls, answers, slot, target, masks })
 }
 
 /// How long the frame is whose head, everything up to the body, begins `bytes`; `None` where none does.
 pub(crate) fn frame_len(bytes: &[u8]) -> Option<usize> {
     let mut reader = Reader { rest: bytes };
-    if reader.u8()? != FRAME_VERSION {
-        return None;
-    }
-    let flags = reader.u8()?;
-    reader.bytes(MARK_BYTES)?;
-    let envelope = reader.len_and_bytes()?;
-    // The cheapest sign that this is one, before anything is decoded.
-    if !matches!(envelope.first(), Some(&(ENVELOPE_VERSION | MASKING_VERSION))) {
-        return None;
-    }
-    read_envelope(envelope)?;
-    let rest = match flags {
+    let rest = match Head::read(&mut reader).ok()?.state {
         FLAG_LOST | FLAG_ERASED => 32,
         FLAG_SEALED => {
-            reader.bytes(32 + 8)?;
+            reader.bytes(32)?;
+            reader.number()?;
             let len = reader.len()?;
             if len as u64 > limits::BODY_BYTES + SEALED_MORE_BYTES {
                 return None;
             }
             len
         }
-        0 | FLAG_COMPRESSED => {
+        state => {
             reader.array::<16>()?;
-            reader.text()?;
+            reader.name()?;
             let len = reader.len()?;
-            let stored = if flags == FLAG_COMPRESSED { reader.len()? } else { len };
+            let stored = if state == FLAG_COMPRESSED { reader.len()? } else { len };
             if len.max(stored) as u64 > limits::BODY_BYTES {
                 return None;
             }
             stored
         }
-        _ => return None,
     };
     Some(bytes.len() - reader.rest.len() + rest)
 }
 
-/// The envelope of a frame alone, without looking at the body.
+/// The envelope of a frame alone, without looking at the body; `before` as in [`unframe`].
 ///
 /// # Errors
-/// `Corrupt` when the bytes are no frame.
-pub(crate) fn frame_envelope(bytes: &[u8]) -> Result<Envelope> {
-    let mut reader = Reader { rest: bytes };
-    let version = reader.u8();
-    let past = reader.bytes(1 + MARK_BYTES);
-    let envelope = past.and_then(|_| reader.len_and_bytes()).and_then(read_envelope);
-    envelope
-        .filter(|_| version == Some(FRAME_VERSION))
-        .ok_or_else(|| Error::corrupt("entry", "envelope unreadable"))
+/// `Corrupt` when the bytes are no frame; those of `before`.
+pub(crate) fn frame_envelope<E: From<Error>>(
+    bytes: &[u8],
+    before: impl FnOnce() -> Result<Id, E>,
+) -> Result<Envelope, E> {
+    let mut head = Head::read(&mut Reader { rest: bytes })
+        .map_err(|why| Error::corrupt("entry", why.to_owned()))?;
+    if head.follows {
+        head.envelope.parent = Some(before()?);
+    }
+    Ok(head.envelope)
 }
 
 fn read_sealed(reader: &mut Reader<'_>) -> Option<Sealed> {
     let commitment = reader.array().map(Commitment)?;
-    let key = reader.array().map(u64::from_le_bytes)?;
+    let key = reader.number()?;
     let bytes = reader.len_and_bytes()?;
     Some(Sealed { commitment, key, bytes: bytes.to_vec() })
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.bytes(N)?.try_into().ok()
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    /// In its shortest form alone.
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            number |= bits << shift;
+            if number >> shift != bits {
+                return None;
+            }
+            if byte < 0x80 {
+                return (byte != 0 || shift == 0).then_some(number);
+            }
+        }
+        None
+    }
+
+    fn len(&mut self) -> Option<usize> {
+        usize::try_from(self.number()?).ok()
+    }
+
+    /// Of what is there: one at least.
+    fn count(&mut self) -> Option<usize> {
+        self.len().filter(|count| *count > 0)
+    }
+
+    fn len_and_bytes(&mut self) -> Option<&'a [u8]> {
+        let len = self.len()?;
+        self.bytes(len)
+    }
+
+    fn name(&mut self) -> Option<String> {
+        String::from_utf8(self.len_and_bytes()?.to_vec()).ok()
+    }
 }
 
 /// Nonce, format and body, and the hash of them.
@@ -241,7 +473,7 @@ fn read_whole(
     expand: impl Fn(&[u8], usize) -> Result<Vec<u8>>,
 ) -> Result<(Commitment, Whole), String> {
     let nonce = reader.array().map(Nonce).ok_or("nonce cut short")?;
-    let format = reader.text().ok_or("body format unreadable")?;
+    let format = reader.name().ok_or("body format unreadable")?;
     let len = reader.len().ok_or("body length cut short")?;
     if len as u64 > limits::BODY_BYTES {
         return Err("body over the limit".to_owned());
@@ -266,6 +498,8 @@ mod tests {
     use super::super::commitment;
     use super::*;
 
+    const ABOVE: Id = Id::from_bytes([9; 32]);
+
     fn whole(envelope: Envelope, body: &[u8]) -> Entry {
         Entry::new(envelope, Nonce([7; 16]), Body::new("test/1", body))
     }
@@ -274,25 +508,61 @@ mod tests {
         Err(Error::corrupt("entry", "not compressed"))
     }
 
+    fn read(bytes: &[u8], expected: &Id) -> Result<Entry> {
+        unframe(bytes, expected, || Ok(ABOVE), plain)
+    }
+
     proptest! {
         #[test]
         fn invariant_2_a_frame_reads_back_and_any_flipped_bit_is_noticed(
             kind in 1_u16..12, at_ms: i64, alias in proptest::option::of("[a-z]{1,9}"),
-            calls in proptest::collection::vec("[a-z]{1,5}", 0..3), body: Vec<u8>, flip: usize,
+            calls in proptest::collection::vec("[a-z]{1,5}", 0..3), target: Option<[u8; 32]>,
+            masks in proptest::collection::vec(any::<u32>(), 0..3), parent: bool, follows: bool,
+            body: Vec<u8>, flip: usize,
         ) {
-            let kind = Kind::from_code(kind);
-            let envelope = Envelope { alias, calls, ..Envelope::new(kind, at_ms) };
+            let masks = masks.iter().map(|saved| Mask { entry: ABOVE, saved_tokens: *saved });
+            let envelope = Envelope {
+                alias,
+                slot: calls.first().cloned(),
+                answers: calls.iter().skip(1).cloned().collect(),
+                calls,
+                parent: parent.then_some(ABOVE),
+                target: target.map(Id::from_bytes),
+                masks: masks.collect(),
+                ..Envelope::new(Kind::from_code(kind), at_ms)
+            };
             let entry = whole(envelope, &body);
-            let mut bytes = frame(&entry, None);
-            prop_assert_eq!(&unframe(&bytes, &entry.id(), plain).unwrap(), &entry);
+            let mut bytes = frame(&entry, parent && follows, None);
+            prop_assert_eq!(&read(&bytes, &entry.id()).unwrap(), &entry);
+            prop_assert_eq!(frame_len(&bytes), Some(bytes.len()));
             let bit = flip % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
-            prop_assert!(unframe(&bytes, &entry.id(), plain).is_err());
+            prop_assert!(read(&bytes, &entry.id()).is_err());
         }
 
         #[test]
         fn no_bytes_make_the_decoder_panic(bytes: Vec<u8>) {
-            let _ = unframe(&bytes, &Id::from_bytes([0; 32]), plain);
+            let _ = read(&bytes, &ABOVE);
+            let _ = read(&[&[FRAME_VERSION, 0], &[0; MARK_BYTES][..], &bytes].concat(), &ABOVE);
+        }
+
+        #[test]
+        fn a_number_has_one_form(number: u64, bytes in proptest::collection::vec(any::<u8>(), 0..12)) {
+            let mut form = Vec::new();
+            put_number(&mut form, number);
+            let mut reader = Reader { rest: &form };
+            prop_assert_eq!((reader.number(), reader.rest), (Some(number), &[][..]));
+            let mut reader = Reader { rest: &bytes };
+            if let Some(number) = reader.number() {
+                let mut form = Vec::new();
+                put_number(&mut form, number);
+                prop_assert_eq!(form, &bytes[..bytes.len() - reader.rest.len()]);
+            }
+        }
+
+        #[test]
+        fn a_time_before_1970_is_one_too(at_ms: i64) {
+            prop_assert_eq!(unzigzag(zigzag(at_ms)), at_ms);
         }
     }
 
@@ -302,8 +572,8 @@ mod tests {
         let Content::Whole(whole) = entry.content() else { panic!("whole") };
         let erased = Entry::erased(entry.envelope().clone(), commitment(&whole.nonce, &whole.body));
         assert_eq!(erased.id(), entry.id());
-        let bytes = frame(&erased, None);
-        assert_eq!(unframe(&bytes, &entry.id(), plain).unwrap(), erased);
+        let bytes = frame(&erased, false, None);
+        assert_eq!(read(&bytes, &entry.id()).unwrap(), erased);
     }
 
     #[test]
@@ -311,18 +581,39 @@ mod tests {
         let entry = whole(Envelope::new(Kind::User, 5), b"body");
         let lost = Entry::lost(Id::from_bytes([3; 32]), Some(entry.id()));
         for entry in [entry, lost] {
-            let bytes = frame(&entry, None);
-            let found = salvage(&[&bytes, &b"more"[..]].concat(), plain).unwrap();
-            assert_eq!(found, (entry, bytes.len()));
+            let bytes = frame(&entry, false, None);
+            let told = Told::read(&[&bytes, &b"more"[..]].concat(), plain).unwrap();
+            assert_eq!((told.len, told.follows()), (bytes.len(), None));
+            assert_eq!(told.under(None), Ok(entry));
             assert_eq!(frame_len(&bytes), Some(bytes.len()));
         }
     }
 
+    #[test]
+    fn a_frame_that_follows_is_trusted_under_its_parent_alone() {
+        let envelope = Envelope { parent: Some(ABOVE), ..Envelope::new(Kind::User, 5) };
+        let entry = whole(envelope, b"body");
+        let bytes = frame(&entry, true, None);
+        assert_eq!(frame(&entry, false, None).len(), bytes.len() + 32);
+        let other = Id::from_bytes([8; 32]);
+        let told = || Told::read(&bytes, plain).unwrap();
+        assert_eq!(told().follows(), Some(mark(&entry.id())));
+        assert_eq!([told().is_under(ABOVE), told().is_under(other)], [true, false]);
+        assert!(told().under(Some(other)).is_err() && told().under(None).is_err());
+        assert_eq!(told().under(Some(ABOVE)), Ok(entry.clone()));
+        assert_eq!(frame_envelope(&bytes, || Ok::<_, Error>(ABOVE)).unwrap(), *entry.envelope());
+        let missing = || Err(Error::corrupt("place", "missing"));
+        assert!(unframe(&bytes, &entry.id(), missing, plain).is_err());
+        // One that is lost tells its parent itself: nothing could vouch for another one.
+        let lost = Entry::lost(Id::from_bytes([3; 32]), Some(ABOVE));
+        assert_eq!(frame(&lost, true, None), frame(&lost, false, None));
+    }
+
     /// The head of a frame whose last length says `len`, where the body has `body` bytes.
     fn claiming(entry: &Entry, shorter: Option<&[u8]>, body: usize, len: u64) -> Vec<u8> {
-        let mut bytes = frame(entry, shorter);
-        bytes.truncate(bytes.len() - body - 4);
-        put_len(&mut bytes, usize::try_from(len).unwrap());
+        let mut bytes = frame(entry, false, shorter);
+        bytes.truncate(bytes.len() - body - 1);
+        put_number(&mut bytes, len);
         bytes
     }
 

@@ -10,7 +10,6 @@ use super::fault::Fault;
 use super::index::Which;
 use super::roll::Reading;
 use super::rows::{SessionRow, id_hash, index_key};
-use super::shrink;
 use super::snapshot::Snapshot;
 use super::tables::lengths;
 use crate::ancestry::Places;
@@ -59,8 +58,7 @@ pub(super) fn entry(
     around: impl FnOnce(&Place) -> Around,
 ) -> Result<Checked, Fault> {
     let place = snapshot.tables.place_at(number)?;
-    let frame = snapshot.tables.frame_at(number)?;
-    let entry = encode::unframe(frame.bytes(), &place.id, shrink::expand)?;
+    let entry = snapshot.tables.entry_at(number, &place.id)?;
     let entry = snapshot.keyring.opened(&snapshot.tables, entry)?;
     let mut problems = Vec::new();
     let mut problem = |what: &str, detail: &str| {

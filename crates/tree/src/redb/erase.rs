@@ -3,13 +3,13 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::apply::Applier;
 use super::fault::Fault;
 use super::overlay::Overlay;
 use super::place_row;
 use super::prepare::Prepared;
-use super::shrink;
 use super::snapshot::Snapshot;
 use crate::derive::Above;
 use crate::encode;
@@ -55,12 +55,12 @@ fn change(Erasure { session, at_ms, .. }: &Erasure, entries: Vec<Draft>) -> Chan
 impl Applier<'_, '_> {
     /// Appends those of the tombstones whose targets still have a body, and takes the bodies away.
     pub(super) fn erase(&mut self, change: &Change) -> Result<Committed> {
-        let mut bodies: BTreeMap<Number, Entry> = BTreeMap::new();
+        let mut bodies = BTreeMap::new();
         let mut tombstones = Vec::new();
         for draft in &change.entries {
             let target = draft.envelope().target;
-            if let Some((number, entry)) = target.map(|id| self.body_of(&id)).transpose()?.flatten()
-                && bodies.insert(number, entry).is_none()
+            if let Some((place, entry)) = target.map(|id| self.body_of(&id)).transpose()?.flatten()
+                && bodies.insert(place.number, (place, entry)).is_none()
             {
                 tombstones.push(draft.clone());
             }
@@ -70,8 +70,9 @@ impl Applier<'_, '_> {
         }
         let committed =
             self.apply(&Prepared::new(Change { entries: tombstones, ..change.clone() })?)?;
-        for (number, entry) in &bodies {
-            self.replace(*number, &encode::frame(&entry.without_body(), None))?;
+        for (number, (place, entry)) in &bodies {
+            let frame = encode::frame(&entry.without_body(), place.follows(), None);
+            self.replace(*number, &frame)?;
         }
         self.erased = true;
         Ok(committed)
@@ -93,13 +94,12 @@ impl Applier<'_, '_> {
         Ok(committed)
     }
 
-    /// Number and entry, where there is a body to erase.
-    fn body_of(&self, id: &Id) -> Result<Option<(Number, Entry)>> {
+    /// Place and entry, where there is a body to erase.
+    fn body_of(&self, id: &Id) -> Result<Option<(Arc<Place>, Entry)>> {
         let place = self.overlay().find(id)?.ok_or_else(|| Error::no_entry(id))?;
-        let frame = self.tables.frame_at(place.number)?;
         // Without the body there is no telling its commitment.
-        let unreadable = |error: Error| Error::invalid("erasure", error.to_string());
-        let entry = encode::unframe(frame.bytes(), id, shrink::expand).map_err(unreadable)?;
+        let unreadable = |fault| Error::invalid("erasure", Error::from(fault).to_string());
+        let entry = self.tables.entry_at(place.number, id).map_err(unreadable)?;
         let entry = self.keyring.opened(&self.tables, entry)?;
         match entry.content() {
             Content::Erased { .. } | Content::Sealed(_) => Ok(None),
@@ -107,7 +107,7 @@ impl Applier<'_, '_> {
             Content::Whole(whole) if whole.body.format == TOMBSTONE_FORMAT => {
                 Err(Error::invalid("erasure", format!("{id} is a tombstone, which stays")))
             }
-            Content::Whole(_) => Ok(Some((place.number, entry))),
+            Content::Whole(_) => Ok(Some((place, entry))),
         }
     }
 

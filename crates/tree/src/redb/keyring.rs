@@ -280,9 +280,10 @@ mod tests {
         let (keyring, row) = keyring();
         let one = entry("one");
         let sealed = one.in_state(Content::Sealed(Arc::new(sealed(&keyring, &row, &one))));
-        let frame = encode::frame(&sealed, None);
+        let frame = encode::frame(&sealed, false, None);
         assert_eq!(encode::frame_len(&frame), Some(frame.len()));
-        assert_eq!(encode::unframe(&frame, &one.id(), shrink::expand).unwrap(), sealed);
+        let alone = || Err(Error::no_entry(&one.id()));
+        assert_eq!(encode::unframe(&frame, &one.id(), alone, shrink::expand).unwrap(), sealed);
         assert!(!frame.windows(3).any(|window| window == b"one"));
     }
 

@@ -9,11 +9,9 @@ use super::index::{Index, Which};
 use super::keyring::Keyring;
 use super::rows::{SessionRow, id_hash};
 use super::sessions::Sessions;
-use super::shrink;
 use super::tables::WriteTables;
 use crate::ancestry::Places;
 use crate::derive::{self, Above};
-use crate::encode;
 use crate::entry::{Draft, Entry, Envelope, Parent};
 use crate::error::{Error, Result};
 use crate::id::Id;
@@ -65,7 +63,7 @@ impl Above for Overlay<'_, '_> {
     fn envelope(&self, number: Number) -> Result<Envelope> {
         match self.of_new(number, |new| new.entry.envelope().clone()) {
             Some(envelope) => Ok(envelope),
-            None => self.tables.frame_at(number)?.envelope(),
+            None => Ok(self.tables.envelope_at(number)?),
         }
     }
 
@@ -145,8 +143,7 @@ impl Overlay<'_, '_> {
             return Ok(same);
         }
         let place = self.place(number)?;
-        let entry =
-            encode::unframe(self.tables.frame_at(number)?.bytes(), &place.id, shrink::expand)?;
+        let entry = self.tables.entry_at(number, &place.id)?;
         let entry = self.keyring.opened(self.tables, entry)?;
         Ok(is_same(&entry, draft))
     }

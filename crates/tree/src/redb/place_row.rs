@@ -24,7 +24,8 @@ struct Row {
     alias: Option<[u8; 8]>,
     kind: Kind,
     depth: u64,
-    run: u64,
+    /// Entries above it that are none of its run.
+    above_run: u64,
     jump: Above,
     turn: u64,
     tokens: u32,
@@ -55,7 +56,7 @@ pub(super) fn pack(place: &Place) -> Result<Vec<u8>> {
         alias: place.alias.map(u64::to_le_bytes),
         kind: place.kind,
         depth: place.depth,
-        run: place.run,
+        above_run: place.depth.saturating_sub(place.run),
         jump: above(place.jump),
         turn: place.turn,
         tokens: place.tokens,
@@ -82,7 +83,7 @@ pub(super) fn unpack(number: Number, bytes: &[u8]) -> Result<Place> {
     };
     let below = |what| Error::corrupt("place", format!("{number} has no {what} above it"));
     let parent = maybe(row.parent)?;
-    if parent == Some(number) || row.run > row.depth {
+    if parent == Some(number) {
         return Err(below("parent"));
     }
     let open = |(call, above)| {
@@ -98,7 +99,7 @@ pub(super) fn unpack(number: Number, bytes: &[u8]) -> Result<Place> {
         alias: row.alias.map(u64::from_le_bytes),
         kind: row.kind,
         depth: row.depth,
-        run: row.run,
+        run: row.depth.checked_sub(row.above_run).ok_or_else(|| below("run"))?,
         jump: maybe(row.jump)?.ok_or_else(|| below("jump"))?,
         turn: row.turn,
         tokens: row.tokens,

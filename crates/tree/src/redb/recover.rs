@@ -271,7 +271,7 @@ impl Recovery {
         let found = match self.salvage.entries.get(&id) {
             Some(found) => {
                 let len = usize::try_from(found.len).unwrap_or(usize::MAX);
-                salvage::read_frame(&mut self.raw, found.offset, len)
+                salvage::read_frame(&mut self.raw, found.offset, len, found.parent)
                     .map_err(|cause| file::storage("reading the damaged file", cause))?
             }
             None => None,

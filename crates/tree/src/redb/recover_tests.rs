@@ -165,7 +165,7 @@ fn smuggle(tables: &mut WriteTables<'_>, number: u64, entry: &Entry) {
         kind: entry.envelope().kind,
         ..tables.place_at(number - 1).unwrap()
     };
-    tables.append_entry(number, &encode::frame(entry, None)).unwrap();
+    tables.append_entry(number, &encode::frame(entry, false, None)).unwrap();
     tables.append_place(number, &place_row::pack(&place).unwrap()).unwrap();
     tables.entries.settle().unwrap();
 }

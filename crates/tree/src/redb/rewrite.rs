@@ -84,7 +84,7 @@ fn rewrite(
             let mut to = WriteTables::open(&txn)?;
             let check = |number, frame: &[u8]| {
                 let id = from.place_at(number)?.id;
-                let entry = encode::unframe(frame, &id, shrink::expand)?;
+                let entry = encode::unframe(frame, &id, || from.id_before(number), shrink::expand)?;
                 old.keyring.opened(&from, entry)?;
                 progress(number + 1, counters.entries);
                 Ok(())

@@ -79,17 +79,19 @@ impl Tail {
 
     /// Bytes of a chunk of these rows.
     fn chunk_bytes(&self, rows: &Range<usize>) -> usize {
-        4 + 4 * rows.len() + self.start(rows.end).saturating_sub(self.start(rows.start))
+        let bytes = self.start(rows.end).saturating_sub(self.start(rows.start));
+        chunk_bytes(rows.len(), bytes)
     }
 
     /// Writes the chunk of these rows, which fills `chunk`.
     fn put_chunk(&self, rows: Range<usize>, chunk: &mut [u8]) {
-        let (head, bytes) = chunk.split_at_mut(4 + 4 * rows.len());
+        let field_bytes = field_bytes(chunk.len());
+        let (head, bytes) = chunk.split_at_mut(field_bytes * (1 + rows.len()));
         let (from, to) = (self.start(rows.start), self.start(rows.end));
         let ends = rows.clone().map(|nth| self.start(nth + 1).saturating_sub(from));
         let fields = std::iter::once(rows.len()).chain(ends);
-        for (field, value) in head.chunks_exact_mut(4).zip(fields) {
-            field.copy_from_slice(&u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes());
+        for (field, value) in head.chunks_exact_mut(field_bytes).zip(fields) {
+            field.copy_from_slice(&value.to_le_bytes()[..field_bytes]);
         }
         if let Some(rows) = self.bytes.get(from..to) {
             bytes.copy_from_slice(rows);
@@ -130,20 +132,40 @@ impl Tail {
     }
 }
 
+/// Bytes of the count, and of each end, in a chunk of so many.
+const SHORT_FIELD: usize = 2;
+const LONG_FIELD: usize = 4;
+
+fn field_bytes(chunk_bytes: usize) -> usize {
+    if u16::try_from(chunk_bytes).is_ok() { SHORT_FIELD } else { LONG_FIELD }
+}
+
+/// Bytes of a chunk of so many rows of so many bytes.
+fn chunk_bytes(rows: usize, bytes: usize) -> usize {
+    let with = |field: usize| field * (1 + rows) + bytes;
+    with(field_bytes(with(SHORT_FIELD)))
+}
+
+/// The count and the ends, by their place in the head.
+fn field(chunk: &[u8], nth: usize) -> Option<usize> {
+    let bytes = field_bytes(chunk.len());
+    let at = nth.checked_mul(bytes)?;
+    let mut field = [0; LONG_FIELD];
+    field[..bytes].copy_from_slice(chunk.get(at..at.checked_add(bytes)?)?);
+    usize::try_from(u32::from_le_bytes(field)).ok()
+}
+
 /// How many rows a chunk holds, and where the table of their ends ends.
 fn head(chunk: &[u8]) -> Option<(usize, usize)> {
-    let count = usize::try_from(u32::from_le_bytes(*chunk.first_chunk()?)).ok()?;
-    let head = count.checked_mul(4)?.checked_add(4)?;
+    let count = field(chunk, 0)?;
+    let head = count.checked_add(1)?.checked_mul(field_bytes(chunk.len()))?;
     (head <= chunk.len()).then_some((count, head))
 }
 
 /// Where the `nth` row of a chunk lies in it: the ends of all rows come before the first.
 fn range(chunk: &[u8], nth: usize) -> Option<Range<usize>> {
     let (count, head) = head(chunk)?;
-    let end = |nth: usize| {
-        let end = chunk.get(4 + 4 * nth..)?.first_chunk()?;
-        head.checked_add(usize::try_from(u32::from_le_bytes(*end)).ok()?)
-    };
+    let end = |nth: usize| head.checked_add(field(chunk, nth + 1)?);
     let start = nth.checked_sub(1).map_or(Some(head), end)?;
     let range = start..(nth < count).then(|| end(nth))??;
     (range.start <= range.end && range.end <= chunk.len()).then_some(range)
@@ -190,8 +212,8 @@ pub(super) struct Roll<T> {
 impl Roll<Table<'_, u64, Bytes>> {
     /// Appends a row; its number is one more than that of the row before it.
     pub(super) fn push(&mut self, number: u64, row: &[u8]) -> Result<(), Fault> {
-        let gathered = self.tail.chunk_bytes(&(0..self.tail.ends.len()));
-        if gathered + 4 + row.len() > self.chunk_bytes {
+        let (rows, bytes) = (self.tail.ends.len(), self.tail.bytes.len());
+        if chunk_bytes(rows + 1, bytes + row.len()) > self.chunk_bytes {
             self.settle()?;
         }
         self.tail.push(number, row);

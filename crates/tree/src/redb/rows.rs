@@ -11,7 +11,7 @@ use crate::id::Id;
 use crate::place::Number;
 
 /// Version of all tables and rows; a store of another one is refused.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 pub(super) const IDENTITY_KEY: &[u8] = b"store";
 pub(super) const SCRUB_KEY: &[u8] = b"scrub";
@@ -166,13 +166,15 @@ pub(super) fn memo_key(session: u64, name: &str) -> Vec<u8> {
     [&session_key(session), MEMO_MARK, name.as_bytes()].concat()
 }
 
-/// Key of an index row: short hash, then entry number; big-endian, so that order is order.
-pub(super) type IndexKey = [u8; 16];
+/// Key of an index row: short hash, then the lower five bytes of the entry number, which last for a million
+/// million entries; big-endian, so that order is order.
+pub(super) type IndexKey = [u8; 8 + NUMBER_BYTES];
+const NUMBER_BYTES: usize = 5;
 
 pub(super) fn index_key(hash: u64, number: Number) -> IndexKey {
-    let mut key = [0; 16];
+    let mut key = IndexKey::default();
     key[..8].copy_from_slice(&hash.to_be_bytes());
-    key[8..].copy_from_slice(&number.to_be_bytes());
+    key[8..].copy_from_slice(&number.to_be_bytes()[8 - NUMBER_BYTES..]);
     key
 }
 
@@ -185,7 +187,7 @@ pub(super) fn id_hash(id: &Id) -> u64 {
 
 pub(super) fn number_in(key: &IndexKey) -> Number {
     let mut number = [0; 8];
-    number.copy_from_slice(&key[8..]);
+    number[8 - NUMBER_BYTES..].copy_from_slice(&key[8..]);
     Number::from_be_bytes(number)
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
+use std::ops::Range;
 
 use super::leaf::{PAGE_BYTES, Raw, Widths};
 use super::log::{HEAD_BYTES, RecordHead};
@@ -17,7 +18,7 @@ use super::rows::{
 use super::{roll, shrink};
 use crate::counted::Counted;
 use crate::derive::needs_target;
-use crate::encode;
+use crate::encode::{self, Mark, Told};
 use crate::entry::{Content, Entry, Kind};
 use crate::id::Id;
 use crate::limits;
@@ -102,7 +103,34 @@ pub(super) struct Salvage {
     pub(super) counters: Option<Counters>,
     /// What tombstones name: never to come back from an older page.
     pub(super) erased: HashSet<Id>,
+    pub(super) orphans: Vec<Orphan>,
+    /// Where the frame ends that was found last by searching, and its entry.
+    pub(super) last: Option<(u64, Id)>,
 }
+
+/// A frame that does not name its parent, where that was not known yet.
+pub(super) struct Orphan {
+    offset: u64,
+    len: usize,
+    number: Option<Number>,
+    mark: Mark,
+}
+
+/// What became of something that looks like a frame.
+#[derive(PartialEq)]
+enum Taken {
+    Entry(Id),
+    Orphan,
+    No,
+}
+
+/// Parents that are tried for an orphan: one, unless the store was written on from an older state.
+const PARENTS: usize = 8;
+
+/// Bytes that are swept for marks at a time.
+const SWEPT_BYTES: usize = 1 << 20;
+/// Bytes before the mark of an entry in its place among which the id in the place before it is.
+const NEAR_BYTES: u64 = 512;
 
 /// Goes through the whole file. `progress` hears of bytes done and in all.
 pub(super) fn scan(raw: &mut Raw, progress: &mut dyn FnMut(u64, u64)) -> io::Result<Salvage> {
@@ -111,27 +139,63 @@ pub(super) fn scan(raw: &mut Raw, progress: &mut dyn FnMut(u64, u64)) -> io::Res
     let mut vain = 0;
     let mut offset = 0;
     while offset < raw.len() {
-        // What lies inside an entry that is whole is that entry's.
+        let end = offset + PAGE_BYTES;
+        let mut known = None;
         if offset >= known_to {
-            let known = match salvage.record(raw, offset, &mut vain)? {
+            known = match salvage.record(raw, offset, &mut vain)? {
                 None => salvage.page(raw, offset)?,
                 record => record,
             };
-            known_to = known.unwrap_or(known_to);
-            if known.is_none() && vain < raw.len().saturating_mul(VAIN_FACTOR) {
-                known_to = salvage.search(raw, offset, &mut vain)?.max(known_to);
-            }
+            known_to = known.unwrap_or(offset);
         }
-        offset += PAGE_BYTES;
+        // What lies inside an entry that is whole is that entry's.
+        if known.is_none() && known_to < end && vain < raw.len().saturating_mul(VAIN_FACTOR) {
+            known_to = salvage.search(raw, known_to..end, &mut vain)?;
+        }
+        offset = end;
         progress(offset.min(raw.len()), raw.len());
     }
+    salvage.adopt(raw)?;
     Ok(salvage)
 }
 
-/// The entry of a frame at `offset`; `len` where it is told.
-pub(super) fn read_frame(raw: &mut Raw, offset: u64, len: usize) -> io::Result<Option<Entry>> {
-    let bytes = raw.at(offset, len)?;
-    Ok(encode::salvage(bytes, shrink::expand).ok().filter(|(_, read)| *read == len).map(|it| it.0))
+/// The entry of a frame at `offset`, under this parent where it does not name it.
+pub(super) fn read_frame(
+    raw: &mut Raw,
+    offset: u64,
+    len: usize,
+    parent: Option<Id>,
+) -> io::Result<Option<Entry>> {
+    Ok(told(raw.at(offset, len)?, len).and_then(|told| told.under(parent).ok()))
+}
+
+/// What a frame of this length tells.
+fn told(bytes: &[u8], len: usize) -> Option<Told> {
+    Told::read(bytes, shrink::expand).ok().filter(|told| told.len == len)
+}
+
+/// Where these marks are in the file.
+fn occurrences(raw: &mut Raw, marks: &HashSet<Mark>) -> io::Result<HashMap<Mark, Vec<u64>>> {
+    let first = |mark: &[u8]| usize::from(u16::from_le_bytes([mark[0], mark[1]]));
+    let mut begins = vec![false; 1 << 16];
+    for mark in marks {
+        begins[first(mark)] = true;
+    }
+    let mut found: HashMap<Mark, Vec<u64>> = HashMap::new();
+    let mut offset = 0;
+    while offset < raw.len() {
+        let bytes = raw.at(offset, SWEPT_BYTES + Mark::default().len() - 1)?;
+        for (at, window) in bytes.windows(Mark::default().len()).enumerate() {
+            if begins[first(window)]
+                && let Ok(mark) = window.try_into()
+                && marks.contains(&mark)
+            {
+                found.entry(mark).or_default().push(offset + at as u64);
+            }
+        }
+        offset += SWEPT_BYTES as u64;
+    }
+    Ok(found)
 }
 
 impl Salvage {
@@ -149,14 +213,16 @@ impl Salvage {
                 continue;
             }
             let rows: Vec<_> = roll::ranges(raw.range(&pair.value)?).collect();
-            let mut frames = 0;
+            let (mut frames, mut above) = (0, None);
             for (nth, row) in &rows {
                 let offset = pair.value.start + row.start as u64;
-                if let Some(entry) = read_frame(raw, offset, row.len())? {
-                    self.entry(&entry, offset, row.len(), Some(first.saturating_add(*nth as u64)));
+                let told = told(raw.at(offset, row.len())?, row.len());
+                let taken = self.take(told, offset, Some(first.saturating_add(*nth as u64)), above);
+                if taken != Taken::No {
                     known = known.max(Some(offset + row.len() as u64));
                     frames += 1;
                 }
+                above = if let Taken::Entry(id) = taken { Some(id) } else { None };
             }
             whole &= frames == rows.len();
             if frames == 0 && len <= ROW_BYTES {
@@ -192,10 +258,8 @@ impl Salvage {
             let number = step.number().ok();
             match (step.does, number) {
                 (Does::AppendsEntry | Does::ReplacesEntry, Some(_)) => {
-                    let frame = encode::salvage(step.value, shrink::expand).ok();
-                    if let Some((entry, len)) = frame.filter(|(_, len)| *len == step.value.len()) {
-                        self.entry(&entry, offset + step.at as u64, len, number);
-                    }
+                    let told = told(step.value, step.value.len());
+                    self.take(told, offset + step.at as u64, number, None);
                 }
                 (Does::AppendsPlace | Does::AppendsJournal, Some(number)) => {
                     self.row(number, step.value);
@@ -225,14 +289,13 @@ impl Salvage {
         Ok(Some(offset + len as u64))
     }
 
-    /// Looks for frames at every byte of a page that no leaf leads to; answers how far they reach.
-    fn search(&mut self, raw: &mut Raw, offset: u64, vain: &mut u64) -> io::Result<u64> {
-        let mut at = offset;
-        let end = offset + PAGE_BYTES;
+    /// Looks for frames at every byte that no leaf leads to; answers how far they reach.
+    fn search(&mut self, raw: &mut Raw, range: Range<u64>, vain: &mut u64) -> io::Result<u64> {
+        let Range { start: mut at, end } = range;
         while at < end {
             let rest = raw.at(at, usize::try_from(end - at).unwrap_or(0))?;
             let Some(skipped) = rest.iter().position(|byte| *byte == encode::FRAME_VERSION) else {
-                return Ok(at.min(end));
+                return Ok(end);
             };
             at += skipped as u64;
             let len = encode::frame_len(raw.at(at, FRAME_HEAD_BYTES)?);
@@ -240,15 +303,101 @@ impl Salvage {
                 at += 1;
                 continue;
             };
-            if let Some(entry) = read_frame(raw, at, len)? {
-                self.entry(&entry, at, len, None);
+            let told = told(raw.at(at, len)?, len);
+            let above = self.last.filter(|(end, _)| *end == at).map(|(_, id)| id);
+            if let Taken::Entry(id) = self.take(told, at, None, above) {
                 at += len as u64;
+                self.last = Some((at, id));
             } else {
                 *vain += len as u64;
                 at += 1;
             }
         }
         Ok(at)
+    }
+
+    /// Takes the entry of a frame, if it is one; `above` is that of the frame right before it.
+    fn take(
+        &mut self,
+        told: Option<Told>,
+        offset: u64,
+        number: Option<Number>,
+        above: Option<Id>,
+    ) -> Taken {
+        let Some(mut told) = told else { return Taken::No };
+        let len = told.len;
+        let mut parent = None;
+        if let Some(mark) = told.follows() {
+            let before = number.and_then(|number| number.checked_sub(1));
+            let before = before.and_then(|before| self.numbers.get(&before)).copied();
+            let mut near = [above, before].into_iter().flatten();
+            parent = near.find(|id| told.is_under(*id));
+            if parent.is_none() {
+                self.orphans.push(Orphan { offset, len, number, mark });
+                return Taken::Orphan;
+            }
+        }
+        let Ok(entry) = told.under(parent) else { return Taken::No };
+        self.entry(&entry, offset, len, number);
+        Taken::Entry(entry.id())
+    }
+
+    /// Takes the entries of frames whose parents were found behind them, or are told by places, or by the bytes
+    /// around their own places.
+    fn adopt(&mut self, raw: &mut Raw) -> io::Result<()> {
+        self.adopt_by(raw, &HashMap::new())?;
+        if !self.orphans.is_empty() {
+            let marks = self.orphans.iter().map(|orphan| orphan.mark).collect();
+            let places = occurrences(raw, &marks)?;
+            self.adopt_by(raw, &places)?;
+        }
+        Ok(())
+    }
+
+    /// `places` has where the marks of orphans are in the file.
+    fn adopt_by(&mut self, raw: &mut Raw, places: &HashMap<Mark, Vec<u64>>) -> io::Result<()> {
+        let mut orphans = std::mem::take(&mut self.orphans);
+        let mut numbered: HashMap<Number, Vec<Id>> = HashMap::new();
+        let mut marked: HashMap<Mark, Vec<Number>> = HashMap::new();
+        for (id, placed) in self.places.iter().filter(|_| !orphans.is_empty()) {
+            numbered.entry(placed.number).or_default().push(*id);
+            marked.entry(encode::mark(id)).or_default().extend(placed.parent);
+        }
+        for (id, found) in self.entries.iter().filter(|_| !orphans.is_empty()) {
+            if let Some(number) = found.number.filter(|_| !self.places.contains_key(id)) {
+                numbered.entry(number).or_default().push(*id);
+            }
+        }
+        // From the root side on: one that is adopted may be the parent of the next.
+        orphans.sort_by_key(|orphan| (orphan.number.unwrap_or(Number::MAX), orphan.offset));
+        let mut last = None;
+        for orphan in orphans {
+            let Orphan { offset, len, number, mark } = orphan;
+            let Some(mut told) = told(raw.at(offset, len)?, len) else { continue };
+            let above = last.filter(|(end, _)| *end == offset).map(|(_, id)| id);
+            let before = number.and_then(|number| number.checked_sub(1));
+            let before = before.into_iter().chain(marked.get(&mark).into_iter().flatten().copied());
+            let ids = before.filter_map(|number| numbered.get(&number)).flatten().copied();
+            let mut near = above.into_iter().chain(ids.take(PARENTS));
+            let mut parent = near.find(|id| told.is_under(*id));
+            // The place of the one before it lies right before its own, in a page that is no leaf any more too.
+            for at in places.get(&mark).into_iter().flatten().take(PARENTS) {
+                let from = at.saturating_sub(NEAR_BYTES);
+                let bytes = raw.range(&(from..*at))?;
+                let ids = bytes.windows(32).filter_map(|id| id.try_into().ok());
+                parent = parent.or_else(|| ids.map(Id::from_bytes).find(|id| told.is_under(*id)));
+            }
+            let Some(entry) = parent.and_then(|parent| told.under(Some(parent)).ok()) else {
+                self.orphans.push(orphan);
+                continue;
+            };
+            self.entry(&entry, offset, len, number);
+            last = Some((offset + len as u64, entry.id()));
+            if let Some(number) = number {
+                numbered.entry(number).or_default().push(entry.id());
+            }
+        }
+        Ok(())
     }
 
     fn entry(&mut self, entry: &Entry, offset: u64, len: usize, number: Option<Number>) {

@@ -40,7 +40,7 @@ impl Places for Snapshot {
 
 impl Above for Snapshot {
     fn envelope(&self, number: Number) -> Result<Envelope> {
-        self.tables.frame_at(number)?.envelope()
+        Ok(self.tables.envelope_at(number)?)
     }
 
     fn number_of(&self, id: &Id) -> Result<Number> {
@@ -122,7 +122,7 @@ impl Snapshot {
         let hash = derive::alias_hash(tree, alias);
         for number in self.view.numbers(Which::Aliases, &self.tables.aliases, hash)? {
             if number < self.counters.entries {
-                let envelope = self.tables.frame_at(number)?.envelope()?;
+                let envelope = self.tables.envelope_at(number)?;
                 if envelope.alias.as_deref() == Some(alias) {
                     return Ok(Some(self.place_at(number)?.id));
                 }

@@ -15,9 +15,11 @@ use super::rows::{
     SCRUB_KEY, Scrubbed, SessionRow, State, head_key, head_value, memo_key, read_head, sealing_key,
     sealing_number, session_key,
 };
+use super::shrink;
 use crate::encode;
-use crate::entry::Envelope;
+use crate::entry::{Entry, Envelope};
 use crate::error::{Error, Result};
+use crate::id::Id;
 use crate::place::{Number, Place};
 use crate::store::Memo;
 
@@ -305,6 +307,22 @@ where
         Ok(place_row::unpack(number, row)?)
     }
 
+    /// The id of the entry before that of this number, which follows it.
+    pub(super) fn id_before(&self, number: Number) -> Result<Id, Fault> {
+        let none = || Error::corrupt("entry", format!("{number} follows none"));
+        Ok(self.place_at(number.checked_sub(1).ok_or_else(none)?)?.id)
+    }
+
+    /// The entry of this number and id, hashed.
+    pub(super) fn entry_at(&self, number: Number, id: &Id) -> Result<Entry, Fault> {
+        let frame = self.frame_at(number)?;
+        encode::unframe(frame.bytes(), id, || self.id_before(number), shrink::expand)
+    }
+
+    pub(super) fn envelope_at(&self, number: Number) -> Result<Envelope, Fault> {
+        encode::frame_envelope(self.frame_at(number)?.bytes(), || self.id_before(number))
+    }
+
     pub(super) fn frame_at(&self, number: Number) -> Result<Frame<'_>, Fault> {
         let chunk = self.entries.chunk(number)?.filter(|chunk| chunk.get(number).is_some());
         let missing = || Error::corrupt("entry", format!("{number} is missing"));
@@ -361,10 +379,6 @@ pub(super) struct Frame<'t> {
 impl Frame<'_> {
     pub(super) fn bytes(&self) -> &[u8] {
         self.chunk.get(self.number).unwrap_or_default()
-    }
-
-    pub(super) fn envelope(&self) -> Result<Envelope> {
-        encode::frame_envelope(self.bytes())
     }
 }
 

@@ -45,7 +45,8 @@ impl Snapshot {
         let mut read = |place: &Place| -> Result<_, Fault> {
             let missing = || Error::corrupt("entry", format!("{} is missing", place.number));
             let row = rows.get(place.number)?.ok_or_else(missing)?;
-            let entry = encode::unframe(row, &place.id, shrink::expand)?;
+            let before = || Ok::<_, Fault>(self.place_at(place.number.saturating_sub(1))?.id);
+            let entry = encode::unframe(row, &place.id, before, shrink::expand)?;
             Ok(Arc::new(self.keyring.opened(&self.tables, entry)?))
         };
         let stored = |Step { place, entry }| {

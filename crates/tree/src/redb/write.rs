@@ -97,10 +97,11 @@ impl Applier<'_, '_> {
             let shorter = shorter.get(*draft).and_then(Option::as_deref);
             let sealed =
                 sealing.as_ref().map(|sealing| sealing.seal(entry, shorter)).transpose()?;
-            match sealed.flatten() {
-                Some(sealed) => encode::frame_into(&mut self.frame, &sealed, None),
-                None => encode::frame_into(&mut self.frame, entry, shorter),
-            }
+            let (stored, shorter) = match sealed.as_ref().and_then(Option::as_ref) {
+                Some(sealed) => (sealed, None),
+                None => (&**entry, shorter),
+            };
+            encode::frame_into(&mut self.frame, stored, place.follows(), shorter);
             self.counters.stored_bytes += self.frame.len() as u64;
             self.tables.append_entry(place.number, &self.frame)?;
             self.tables.append_place(place.number, &place_row::pack(place)?)?;

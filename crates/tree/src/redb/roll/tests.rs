@@ -116,7 +116,7 @@ fn rows_gather_until_a_chunk_of_them_would_be_too_long() {
     let txn = database.begin_write().unwrap();
     let mut roll = WriteTables::open(&txn).unwrap().entries;
     // The count, and of each row its end and its bytes.
-    roll.chunk_bytes = 4 + (4 + 40) + (4 + 48);
+    roll.chunk_bytes = 2 + (2 + 40) + (2 + 48);
     roll.push(0, &row(0, 40)).unwrap();
     roll.push(1, &row(1, 48)).unwrap();
     assert_eq!((roll.tail.rows().count(), firsts(&roll)), (2, vec![]));
@@ -135,7 +135,7 @@ fn chunks_are_packed_anew_down_to_the_first_that_is_packed_and_so_many_bytes_at_
     let txn = database.begin_write().unwrap();
     let mut roll = WriteTables::open(&txn).unwrap().entries;
     for (first_bytes, expected) in [(PACKED_BYTES, vec![0, 1]), (PACKED_BYTES - 1, vec![0])] {
-        for (number, len) in [(0, first_bytes - 8), (1, 20), (2, 20)] {
+        for (number, len) in [(0, first_bytes - 4), (1, 20), (2, 20)] {
             let chunk = chunk_of(&[&row(number, len)]);
             roll.table.insert(number, chunk.as_slice()).unwrap();
         }
@@ -145,7 +145,7 @@ fn chunks_are_packed_anew_down_to_the_first_that_is_packed_and_so_many_bytes_at_
     }
     let (count, bytes) = (300, 15_000);
     for number in 0..count {
-        let chunk = chunk_of(&[&row(number, bytes - 8)]);
+        let chunk = chunk_of(&[&row(number, bytes - 4)]);
         roll.table.insert(number, chunk.as_slice()).unwrap();
     }
     roll.repack().unwrap();
@@ -155,7 +155,7 @@ fn chunks_are_packed_anew_down_to_the_first_that_is_packed_and_so_many_bytes_at_
     assert!(found.starts_with(&left) && found.len() < 200, "{found:?}");
     for number in 0..count {
         let chunk = roll.chunk(number).unwrap().unwrap();
-        assert_eq!(chunk.get(number), Some(row(number, bytes - 8).as_slice()));
+        assert_eq!(chunk.get(number), Some(row(number, bytes - 4).as_slice()));
     }
 }
 
@@ -207,7 +207,7 @@ fn a_kilobyte_a_row_fills_its_pages_and_a_long_row_takes_the_next_ones_along() {
     let long = tail([40_000, 9_000, 9_000, 6_000]);
     assert_eq!(long.cuts(), [4]);
     // Each fills its page to the last byte: together they would take a larger one.
-    assert_eq!(tail([4_096 - 24, 8_192 - 24]).cuts(), [1, 2]);
+    assert_eq!(tail([4_096 - 20, 8_192 - 20]).cuts(), [1, 2]);
 }
 
 #[test]
@@ -219,10 +219,22 @@ fn a_damaged_tail_leads_nowhere() {
 #[test]
 fn behind_the_last_row_is_none_whatever_lies_where_its_end_would() {
     // The first row says how long it is, where one more row would say where it ends.
-    let chunk = chunk_of(&[b"\x08\0\0\0said"]);
-    assert_eq!((range(&chunk, 0), range(&chunk, 1)), (Some(8..16), None));
+    let chunk = chunk_of(&[b"\x06\0said"]);
+    assert_eq!((range(&chunk, 0), range(&chunk, 1)), (Some(4..10), None));
     let empty = tail([0]);
     assert_eq!((empty.get(0), empty.get(1)), (Some(&b""[..]), None));
+}
+
+#[test]
+fn a_chunk_is_read_by_its_length_and_none_is_as_long_as_another_kind() {
+    let most = usize::from(u16::MAX);
+    for len in most - 10..most + 10 {
+        let chunk = chunk_of(&[&row(1, len), b"two"]);
+        let fields = if len + 3 + 6 <= most { 6 } else { 12 };
+        assert_eq!(chunk.len(), len + 3 + fields, "{len}");
+        let found: Vec<_> = rows(5, &chunk).collect();
+        assert_eq!(found, [(5, row(1, len).as_slice()), (6, b"two")]);
+    }
 }
 
 #[test]

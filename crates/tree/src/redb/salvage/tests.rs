@@ -7,8 +7,10 @@ use redb::StorageBackend as _;
 use redb::backends::InMemoryBackend;
 
 use super::*;
+use crate::counted::Counter;
 use crate::entry::{Body, Draft, Nonce};
 use crate::error::Result;
+use crate::place::Place;
 use crate::redb::log::Log;
 use crate::redb::redo::Redo;
 use crate::store::{HeadMove, Reason};
@@ -202,7 +204,7 @@ fn record(noted: &[(Does, &[u8], &[u8])]) -> Vec<u8> {
 #[test]
 fn a_record_alone_tells_everything_that_its_group_did() {
     let entry = draft(Kind::User, "said").entry_under(None);
-    let frame = encode::frame(&entry, None);
+    let frame = encode::frame(&entry, false, None);
     let identity = Identity { format: 1, epoch: [1; 16], secret: [2; 32], created_ms: 3 };
     let head = [&3_u64.to_be_bytes(), &b"side"[..]].concat();
     let number = |number: u64| number.to_le_bytes();
@@ -225,7 +227,7 @@ fn a_record_alone_tells_everything_that_its_group_did() {
         let reached = salvage.record(&mut raw, before as u64, &mut vain).unwrap();
         assert_eq!((reached, vain), (Some(bytes.len() as u64), 0));
         let found = &salvage.entries[&entry.id()];
-        let read = read_frame(&mut raw, found.offset, frame.len()).unwrap();
+        let read = read_frame(&mut raw, found.offset, frame.len(), None).unwrap();
         assert_eq!((read, found.number), (Some(entry.clone()), Some(40)));
         assert_eq!(salvage.names, [(3, "one".to_owned())].into());
         assert_eq!(salvage.identity.as_ref().map(|found| found.secret), Some([2; 32]));
@@ -253,11 +255,11 @@ fn a_record_that_would_end_behind_the_file_costs_nothing() {
 /// A chunk of these rows, beginning with so many and where each ends.
 fn chunk(rows: &[&[u8]]) -> Vec<u8> {
     let ends = rows.iter().scan(0, |end, row| {
-        *end += u32::try_from(row.len()).unwrap();
+        *end += u16::try_from(row.len()).unwrap();
         Some(*end)
     });
-    let fields = std::iter::once(u32::try_from(rows.len()).unwrap()).chain(ends);
-    fields.flat_map(u32::to_le_bytes).chain(rows.concat()).collect()
+    let fields = std::iter::once(u16::try_from(rows.len()).unwrap()).chain(ends);
+    fields.flat_map(u16::to_le_bytes).chain(rows.concat()).collect()
 }
 
 /// Leaves of redb's with one row: under a number, and under bytes.
@@ -271,7 +273,7 @@ fn leaves(number: u64, chunk: &[u8], key: &[u8], value: &[u8]) -> [Vec<u8>; 2] {
 #[test]
 fn a_leaf_tells_numbers_and_names_however_far_back_it_lies() {
     let entries = ["one", "two"].map(|text| draft(Kind::User, text).entry_under(None));
-    let frames = entries.each_ref().map(|entry| encode::frame(entry, None));
+    let frames = entries.each_ref().map(|entry| encode::frame(entry, false, None));
     let rows = frames.each_ref().map(Vec::as_slice);
     let row = encode::pack(&SessionRow::new(3, "one", 3, "main", 0)).unwrap();
     let [numbered, named] = leaves(40, &chunk(&rows), &3_u64.to_be_bytes(), &row);
@@ -299,8 +301,9 @@ fn a_leaf_tells_numbers_and_names_however_far_back_it_lies() {
 
 #[test]
 fn a_crafted_head_of_a_frame_does_not_make_every_page_be_searched() {
-    let found = encode::frame(&draft(Kind::User, "said").entry_under(None), None);
-    let long = encode::frame(&draft(Kind::User, &"x".repeat(300_000)).entry_under(None), None);
+    let found = encode::frame(&draft(Kind::User, "said").entry_under(None), false, None);
+    let long =
+        encode::frame(&draft(Kind::User, &"x".repeat(300_000)).entry_under(None), false, None);
     for (begin, expected) in [(&[][..], 1), (&long[..4_096], 0)] {
         let mut bytes = begin.to_vec();
         bytes.resize(4_096, 0);
@@ -308,6 +311,95 @@ fn a_crafted_head_of_a_frame_does_not_make_every_page_be_searched() {
         let salvage = scan(&mut raw(&bytes), &mut |_, _| {}).unwrap();
         assert_eq!(salvage.entries.len(), expected);
     }
+}
+
+/// Entries one under the other, and their frames, all but the first without its parent.
+fn line(count: usize) -> (Vec<Entry>, Vec<Vec<u8>>) {
+    let mut entries: Vec<Entry> = Vec::new();
+    for nth in 0..count {
+        let draft = draft(Kind::User, &format!("{nth} {}", "x".repeat(1_500)));
+        entries.push(draft.entry_under(entries.last().map(Entry::id)));
+    }
+    let frames = entries.iter().enumerate();
+    let frames = frames.map(|(nth, entry)| encode::frame(entry, nth > 0, None)).collect();
+    (entries, frames)
+}
+
+fn place(number: Number, id: Id, parent: Option<Number>) -> Vec<u8> {
+    let place = Place {
+        number,
+        id,
+        parent,
+        session: 0,
+        previous_in_session: parent,
+        alias: None,
+        kind: Kind::User,
+        depth: number,
+        run: 0,
+        jump: number,
+        turn: 1,
+        tokens: 1,
+        tokens_through: 1,
+        counter: Counter::UNNAMED,
+        counted_from: 0,
+        compaction: None,
+        pins: None,
+        open: Vec::new(),
+        cut: None,
+    };
+    place_row::pack(&place).unwrap()
+}
+
+fn found(bytes: &[u8]) -> Salvage {
+    scan(&mut raw(bytes), &mut |_, _| {}).unwrap()
+}
+
+#[test]
+fn frames_without_a_leaf_are_found_wherever_they_begin_and_name_one_another() {
+    let (entries, frames) = line(20);
+    let salvage = found(&[&[0xee; 100][..], &frames.concat()].concat());
+    for entry in &entries {
+        assert!(salvage.entries.contains_key(&entry.id()));
+    }
+    // What follows one that is damaged stays unknown: nothing tells what that one's id was.
+    let mut bytes = frames.concat();
+    bytes[frames[0].len() + 300] ^= 1;
+    assert_eq!(found(&bytes).entries.len(), 1);
+}
+
+#[test]
+fn frames_in_a_leaf_are_known_by_the_one_before_and_by_their_places() {
+    let (entries, frames) = line(6);
+    let page = |number: u64, rows: &[&[u8]]| {
+        let [mut leaf, _] = leaves(number, &chunk(rows), b"", b"");
+        leaf.resize(leaf.len().next_multiple_of(4_096), 0);
+        leaf
+    };
+    let rows: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
+    let all = |salvage: &Salvage, which: &[usize]| {
+        let ids: HashSet<Id> = which.iter().map(|nth| entries[*nth].id()).collect();
+        assert_eq!(salvage.entries.keys().copied().collect::<HashSet<_>>(), ids);
+    };
+    // In the order of the file, and where the first half lies behind the second.
+    let halves = [page(40, &rows[..3]), page(43, &rows[3..])];
+    all(&found(&halves.concat()), &[0, 1, 2, 3, 4, 5]);
+    all(&found(&[&halves[1][..], &halves[0]].concat()), &[0, 1, 2, 3, 4, 5]);
+    // With the first half gone, the places tell, or nobody does.
+    all(&found(&halves[1]), &[]);
+    let of = |nths: &[usize]| {
+        let row = |nth: &usize| {
+            let number = 40 + *nth as u64;
+            place(number, entries[*nth].id(), nth.checked_sub(1).map(|_| number - 1))
+        };
+        let places: Vec<_> = nths.iter().map(row).collect();
+        page(40 + nths[0] as u64, &places.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    };
+    all(&found(&[&halves[1][..], &of(&[2])].concat()), &[3, 4, 5]);
+    all(&found(&[&of(&[2]), &halves[1][..]].concat()), &[3, 4, 5]);
+    // Without a number of its own, by what its own place says of it.
+    let mut bare = frames[4].clone();
+    bare.resize(4_096, 0);
+    all(&found(&[&bare[..], &of(&[3, 4])].concat()), &[4]);
 }
 
 /// A leaf of redb's whose keys are bytes and whose values are numbers.
