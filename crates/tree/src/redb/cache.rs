@@ -13,6 +13,8 @@ use crate::store::{Stored, Tail};
 
 /// Places kept: about 200 bytes each.
 const PLACES: usize = 65_536;
+/// Ids whose numbers are kept, by their short hash: heads, and what is asked about again.
+const IDS: usize = 8_192;
 /// What an entry weighs beside its body, in bytes.
 const ENTRY_OVERHEAD_BYTES: u64 = 400;
 /// What an entry of a context weighs beside the entry: its place and its item.
@@ -31,6 +33,8 @@ pub(super) struct Limits {
 pub(super) struct Caches {
     limits: Limits,
     places: Cache<Number, Arc<Place>, UnitWeighter, Spread>,
+    /// By the short hash of the id.
+    numbers: Cache<u64, Number, UnitWeighter, Spread>,
     /// With their places: a walk for entries needs one look-up for both.
     entries: Cache<Number, Stored, ByBytes, Spread>,
     /// One shard: a context is large.
@@ -121,6 +125,7 @@ impl Caches {
         Self {
             limits,
             places: Cache::with(PLACES, PLACES as u64, UnitWeighter, Spread, Lifecycle::default()),
+            numbers: Cache::with(IDS, IDS as u64, UnitWeighter, Spread, Lifecycle::default()),
             entries: Cache::with(expected, entry_bytes, ByBytes, Spread, Lifecycle::default()),
             contexts: Mutex::new(unsync::Cache::with_weighter(CONTEXTS, context_bytes, ByBytes)),
         }
@@ -133,6 +138,15 @@ impl Caches {
 
     pub(super) fn place(&self, number: Number) -> Option<Arc<Place>> {
         self.places.get(&number)
+    }
+
+    /// The number of an entry with this short hash of its id, which others may have too.
+    pub(super) fn number(&self, hash: u64) -> Option<Number> {
+        self.numbers.get(&hash)
+    }
+
+    pub(super) fn keep_number(&self, hash: u64, number: Number) {
+        self.numbers.insert(hash, number);
     }
 
     pub(super) fn stored(&self, number: Number) -> Option<Stored> {
@@ -176,10 +190,12 @@ impl Caches {
 mod tests {
     use super::*;
     use crate::entry::{Body, Kind};
+    use crate::redb::rows::id_hash;
+    use crate::redb::snapshot::Snapshot;
     use crate::session::Session;
     use crate::sources::Sources;
     use crate::store::{Expect, Store};
-    use crate::{Options, RedbStore};
+    use crate::{Id, Options, RedbStore};
 
     /// Bytes of each body.
     const BODY: usize = 4_000;
@@ -237,6 +253,29 @@ mod tests {
         caches.keep_context(98, Kept::of(tail(&all[..1])));
         assert_eq!(caches.take_context(98).map(|kept| kept.items().len()), Some(1));
         assert!(caches.take_context(98).is_none(), "who takes one has it alone");
+    }
+
+    #[tokio::test]
+    async fn what_a_newer_state_found_is_none_of_an_older_one() {
+        let store = Arc::new(RedbStore::in_memory(Options::new(Sources::fixed(1))).unwrap());
+        let session = Session::new(Arc::clone(&store) as _, "one", Sources::fixed(2));
+        let append = async || {
+            let draft = session.draft(Kind::User, Body::new("text", "said"));
+            session.append(draft, Expect::Any).await.unwrap().ids[0]
+        };
+        let one = append().await;
+        let open = store.shared.readable().unwrap();
+        let older = Snapshot::take(&open, open.caches()).unwrap();
+        let two = append().await;
+        let found = |id: Id| {
+            let place = older.find(&id).ok().flatten();
+            place.map(|place| place.number)
+        };
+        for _ in 0..2 {
+            assert!(store.entries(&[two]).await.unwrap()[0].is_some());
+            assert_eq!((found(one), found(two)), (Some(0), None));
+        }
+        assert!(open.caches().number(id_hash(&one)).is_some());
     }
 
     #[test]

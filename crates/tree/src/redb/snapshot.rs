@@ -82,12 +82,20 @@ impl Snapshot {
 
     /// The place of an entry, if it is there.
     pub(super) fn find(&self, id: &Id) -> Result<Option<Arc<Place>>, Fault> {
-        for number in self.view.numbers(Which::Ids, &self.tables.ids, id_hash(id))? {
-            if number < self.counters.entries {
-                let place = self.place_at(number)?;
-                if place.id == *id {
-                    return Ok(Some(place));
-                }
+        let hash = id_hash(id);
+        let is_it = |number| -> Result<_, Fault> {
+            // Not of a state that is newer than this one.
+            let place =
+                (number < self.counters.entries).then(|| self.place_at(number)).transpose()?;
+            Ok(place.filter(|place| place.id == *id))
+        };
+        if let Some(place) = self.caches.number(hash).map(is_it).transpose()?.flatten() {
+            return Ok(Some(place));
+        }
+        for number in self.view.numbers(Which::Ids, &self.tables.ids, hash)? {
+            if let Some(place) = is_it(number)? {
+                self.caches.keep_number(hash, number);
+                return Ok(Some(place));
             }
         }
         Ok(None)
