@@ -42,23 +42,33 @@ impl Snapshot {
     /// order of the file, which the system reads ahead.
     pub(super) fn stored(&self, downward: Vec<Step>) -> Result<Vec<Stored>, Fault> {
         let mut rows = Reading::new(&self.tables.entries);
-        let mut read = |place: &Place| -> Result<_, Fault> {
+        let mut read = |place: &Place, above: Option<&Place>| -> Result<_, Fault> {
             let missing = || Error::corrupt("entry", format!("{} is missing", place.number));
             let row = rows.get(place.number)?.ok_or_else(missing)?;
-            let before = || Ok::<_, Fault>(self.place_at(place.number.saturating_sub(1))?.id);
+            let before = || {
+                let is_before = |above: &&Place| above.number + 1 == place.number;
+                above.filter(is_before).map_or_else(|| self.id_before(place.number), |it| Ok(it.id))
+            };
             let entry = encode::unframe(row, &place.id, before, shrink::expand)?;
             Ok(Arc::new(self.keyring.opened(&self.tables, entry)?))
         };
+        let mut above: Option<Arc<Place>> = None;
         let stored = |Step { place, entry }| {
+            let above = above.replace(Arc::clone(&place));
             if let Some(entry) = entry {
                 return Ok(Stored { place, entry });
             }
-            let entry = read(&place)?;
+            let entry = read(&place, above.as_deref())?;
             let stored = Stored { place, entry };
             self.caches.keep_entry(&stored);
             Ok(stored)
         };
         downward.into_iter().rev().map(stored).collect()
+    }
+
+    /// The id of the entry before that of this number, which follows it.
+    fn id_before(&self, number: Number) -> Result<Id, Fault> {
+        Ok(self.place_at(number.saturating_sub(1))?.id)
     }
 
     pub(super) fn stored_at(&self, number: Number) -> Result<Stored, Fault> {
