@@ -3,10 +3,13 @@
 //! taken where they are whole and agree with their keys. Old states of a page count too: redb copies on
 //! write, and what a newer page lost an older one may still have. Memory is for ids and names only.
 
+mod orphans;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::ops::Range;
 
+use self::orphans::Orphan;
 use super::leaf::{PAGE_BYTES, Raw, Widths};
 use super::log::{HEAD_BYTES, RecordHead};
 use super::place_row;
@@ -18,7 +21,7 @@ use super::rows::{
 use super::{roll, shrink};
 use crate::counted::Counted;
 use crate::derive::needs_target;
-use crate::encode::{self, Mark, Told};
+use crate::encode::{self, Told};
 use crate::entry::{Content, Entry, Kind};
 use crate::id::Id;
 use crate::limits;
@@ -108,14 +111,6 @@ pub(super) struct Salvage {
     pub(super) last: Option<(u64, Id)>,
 }
 
-/// A frame that does not name its parent, where that was not known yet.
-pub(super) struct Orphan {
-    offset: u64,
-    len: usize,
-    number: Option<Number>,
-    mark: Mark,
-}
-
 /// What became of something that looks like a frame.
 #[derive(PartialEq)]
 enum Taken {
@@ -123,14 +118,6 @@ enum Taken {
     Orphan,
     No,
 }
-
-/// Parents that are tried for an orphan: one, unless the store was written on from an older state.
-const PARENTS: usize = 8;
-
-/// Bytes that are swept for marks at a time.
-const SWEPT_BYTES: usize = 1 << 20;
-/// Bytes before the mark of an entry in its place among which the id in the place before it is.
-const NEAR_BYTES: u64 = 512;
 
 /// Goes through the whole file. `progress` hears of bytes done and in all.
 pub(super) fn scan(raw: &mut Raw, progress: &mut dyn FnMut(u64, u64)) -> io::Result<Salvage> {
@@ -155,7 +142,7 @@ pub(super) fn scan(raw: &mut Raw, progress: &mut dyn FnMut(u64, u64)) -> io::Res
         offset = end;
         progress(offset.min(raw.len()), raw.len());
     }
-    salvage.adopt(raw)?;
+    salvage.adopt(raw, &mut vain)?;
     Ok(salvage)
 }
 
@@ -172,30 +159,6 @@ pub(super) fn read_frame(
 /// What a frame of this length tells.
 fn told(bytes: &[u8], len: usize) -> Option<Told> {
     Told::read(bytes, shrink::expand).ok().filter(|told| told.len == len)
-}
-
-/// Where these marks are in the file.
-fn occurrences(raw: &mut Raw, marks: &HashSet<Mark>) -> io::Result<HashMap<Mark, Vec<u64>>> {
-    let first = |mark: &[u8]| usize::from(u16::from_le_bytes([mark[0], mark[1]]));
-    let mut begins = vec![false; 1 << 16];
-    for mark in marks {
-        begins[first(mark)] = true;
-    }
-    let mut found: HashMap<Mark, Vec<u64>> = HashMap::new();
-    let mut offset = 0;
-    while offset < raw.len() {
-        let bytes = raw.at(offset, SWEPT_BYTES + Mark::default().len() - 1)?;
-        for (at, window) in bytes.windows(Mark::default().len()).enumerate() {
-            if begins[first(window)]
-                && let Ok(mark) = window.try_into()
-                && marks.contains(&mark)
-            {
-                found.entry(mark).or_default().push(offset + at as u64);
-            }
-        }
-        offset += SWEPT_BYTES as u64;
-    }
-    Ok(found)
 }
 
 impl Salvage {
@@ -340,64 +303,6 @@ impl Salvage {
         let Ok(entry) = told.under(parent) else { return Taken::No };
         self.entry(&entry, offset, len, number);
         Taken::Entry(entry.id())
-    }
-
-    /// Takes the entries of frames whose parents were found behind them, or are told by places, or by the bytes
-    /// around their own places.
-    fn adopt(&mut self, raw: &mut Raw) -> io::Result<()> {
-        self.adopt_by(raw, &HashMap::new())?;
-        if !self.orphans.is_empty() {
-            let marks = self.orphans.iter().map(|orphan| orphan.mark).collect();
-            let places = occurrences(raw, &marks)?;
-            self.adopt_by(raw, &places)?;
-        }
-        Ok(())
-    }
-
-    /// `places` has where the marks of orphans are in the file.
-    fn adopt_by(&mut self, raw: &mut Raw, places: &HashMap<Mark, Vec<u64>>) -> io::Result<()> {
-        let mut orphans = std::mem::take(&mut self.orphans);
-        let mut numbered: HashMap<Number, Vec<Id>> = HashMap::new();
-        let mut marked: HashMap<Mark, Vec<Number>> = HashMap::new();
-        for (id, placed) in self.places.iter().filter(|_| !orphans.is_empty()) {
-            numbered.entry(placed.number).or_default().push(*id);
-            marked.entry(encode::mark(id)).or_default().extend(placed.parent);
-        }
-        for (id, found) in self.entries.iter().filter(|_| !orphans.is_empty()) {
-            if let Some(number) = found.number.filter(|_| !self.places.contains_key(id)) {
-                numbered.entry(number).or_default().push(*id);
-            }
-        }
-        // From the root side on: one that is adopted may be the parent of the next.
-        orphans.sort_by_key(|orphan| (orphan.number.unwrap_or(Number::MAX), orphan.offset));
-        let mut last = None;
-        for orphan in orphans {
-            let Orphan { offset, len, number, mark } = orphan;
-            let Some(mut told) = told(raw.at(offset, len)?, len) else { continue };
-            let above = last.filter(|(end, _)| *end == offset).map(|(_, id)| id);
-            let before = number.and_then(|number| number.checked_sub(1));
-            let before = before.into_iter().chain(marked.get(&mark).into_iter().flatten().copied());
-            let ids = before.filter_map(|number| numbered.get(&number)).flatten().copied();
-            let mut near = above.into_iter().chain(ids.take(PARENTS));
-            let mut parent = near.find(|id| told.is_under(*id));
-            // The place of the one before it lies right before its own, in a page that is no leaf any more too.
-            for at in places.get(&mark).into_iter().flatten().take(PARENTS) {
-                let from = at.saturating_sub(NEAR_BYTES);
-                let bytes = raw.range(&(from..*at))?;
-                let ids = bytes.windows(32).filter_map(|id| id.try_into().ok());
-                parent = parent.or_else(|| ids.map(Id::from_bytes).find(|id| told.is_under(*id)));
-            }
-            let Some(entry) = parent.and_then(|parent| told.under(Some(parent)).ok()) else {
-                self.orphans.push(orphan);
-                continue;
-            };
-            self.entry(&entry, offset, len, number);
-            last = Some((offset + len as u64, entry.id()));
-            if let Some(number) = number {
-                numbered.entry(number).or_default().push(entry.id());
-            }
-        }
-        Ok(())
     }
 
     fn entry(&mut self, entry: &Entry, offset: u64, len: usize, number: Option<Number>) {

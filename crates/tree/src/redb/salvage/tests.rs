@@ -7,15 +7,13 @@ use redb::StorageBackend as _;
 use redb::backends::InMemoryBackend;
 
 use super::*;
-use crate::counted::Counter;
 use crate::entry::{Body, Draft, Nonce};
 use crate::error::Result;
-use crate::place::Place;
 use crate::redb::log::Log;
 use crate::redb::redo::Redo;
 use crate::store::{HeadMove, Reason};
 
-fn draft(kind: Kind, text: &str) -> Draft {
+pub(super) fn draft(kind: Kind, text: &str) -> Draft {
     Draft::new(kind, 5, Nonce([7; 16]), Body::new("text", text))
 }
 
@@ -179,7 +177,7 @@ fn a_record_with_the_body_of_a_tombstone_tells_what_was_erased_and_nothing_else_
     assert_eq!(salvage.erased, [id("said")].into());
 }
 
-fn raw(bytes: &[u8]) -> Raw {
+pub(super) fn raw(bytes: &[u8]) -> Raw {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     Raw::new(file).unwrap()
@@ -253,7 +251,7 @@ fn a_record_that_would_end_behind_the_file_costs_nothing() {
 }
 
 /// A chunk of these rows, beginning with so many and where each ends.
-fn chunk(rows: &[&[u8]]) -> Vec<u8> {
+pub(super) fn chunk(rows: &[&[u8]]) -> Vec<u8> {
     let ends = rows.iter().scan(0, |end, row| {
         *end += u16::try_from(row.len()).unwrap();
         Some(*end)
@@ -263,7 +261,7 @@ fn chunk(rows: &[&[u8]]) -> Vec<u8> {
 }
 
 /// Leaves of redb's with one row: under a number, and under bytes.
-fn leaves(number: u64, chunk: &[u8], key: &[u8], value: &[u8]) -> [Vec<u8>; 2] {
+pub(super) fn leaves(number: u64, chunk: &[u8], key: &[u8], value: &[u8]) -> [Vec<u8>; 2] {
     let end = |bytes: usize| u32::try_from(bytes).unwrap().to_le_bytes();
     let numbered = [&[1, 0, 1, 0][..], &end(16 + chunk.len()), &number.to_le_bytes(), chunk];
     let ends = [end(12 + key.len()), end(12 + key.len() + value.len())].concat();
@@ -311,95 +309,6 @@ fn a_crafted_head_of_a_frame_does_not_make_every_page_be_searched() {
         let salvage = scan(&mut raw(&bytes), &mut |_, _| {}).unwrap();
         assert_eq!(salvage.entries.len(), expected);
     }
-}
-
-/// Entries one under the other, and their frames, all but the first without its parent.
-fn line(count: usize) -> (Vec<Entry>, Vec<Vec<u8>>) {
-    let mut entries: Vec<Entry> = Vec::new();
-    for nth in 0..count {
-        let draft = draft(Kind::User, &format!("{nth} {}", "x".repeat(1_500)));
-        entries.push(draft.entry_under(entries.last().map(Entry::id)));
-    }
-    let frames = entries.iter().enumerate();
-    let frames = frames.map(|(nth, entry)| encode::frame(entry, nth > 0, None)).collect();
-    (entries, frames)
-}
-
-fn place(number: Number, id: Id, parent: Option<Number>) -> Vec<u8> {
-    let place = Place {
-        number,
-        id,
-        parent,
-        session: 0,
-        previous_in_session: parent,
-        alias: None,
-        kind: Kind::User,
-        depth: number,
-        run: 0,
-        jump: number,
-        turn: 1,
-        tokens: 1,
-        tokens_through: 1,
-        counter: Counter::UNNAMED,
-        counted_from: 0,
-        compaction: None,
-        pins: None,
-        open: Vec::new(),
-        cut: None,
-    };
-    place_row::pack(&place).unwrap()
-}
-
-fn found(bytes: &[u8]) -> Salvage {
-    scan(&mut raw(bytes), &mut |_, _| {}).unwrap()
-}
-
-#[test]
-fn frames_without_a_leaf_are_found_wherever_they_begin_and_name_one_another() {
-    let (entries, frames) = line(20);
-    let salvage = found(&[&[0xee; 100][..], &frames.concat()].concat());
-    for entry in &entries {
-        assert!(salvage.entries.contains_key(&entry.id()));
-    }
-    // What follows one that is damaged stays unknown: nothing tells what that one's id was.
-    let mut bytes = frames.concat();
-    bytes[frames[0].len() + 300] ^= 1;
-    assert_eq!(found(&bytes).entries.len(), 1);
-}
-
-#[test]
-fn frames_in_a_leaf_are_known_by_the_one_before_and_by_their_places() {
-    let (entries, frames) = line(6);
-    let page = |number: u64, rows: &[&[u8]]| {
-        let [mut leaf, _] = leaves(number, &chunk(rows), b"", b"");
-        leaf.resize(leaf.len().next_multiple_of(4_096), 0);
-        leaf
-    };
-    let rows: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
-    let all = |salvage: &Salvage, which: &[usize]| {
-        let ids: HashSet<Id> = which.iter().map(|nth| entries[*nth].id()).collect();
-        assert_eq!(salvage.entries.keys().copied().collect::<HashSet<_>>(), ids);
-    };
-    // In the order of the file, and where the first half lies behind the second.
-    let halves = [page(40, &rows[..3]), page(43, &rows[3..])];
-    all(&found(&halves.concat()), &[0, 1, 2, 3, 4, 5]);
-    all(&found(&[&halves[1][..], &halves[0]].concat()), &[0, 1, 2, 3, 4, 5]);
-    // With the first half gone, the places tell, or nobody does.
-    all(&found(&halves[1]), &[]);
-    let of = |nths: &[usize]| {
-        let row = |nth: &usize| {
-            let number = 40 + *nth as u64;
-            place(number, entries[*nth].id(), nth.checked_sub(1).map(|_| number - 1))
-        };
-        let places: Vec<_> = nths.iter().map(row).collect();
-        page(40 + nths[0] as u64, &places.iter().map(Vec::as_slice).collect::<Vec<_>>())
-    };
-    all(&found(&[&halves[1][..], &of(&[2])].concat()), &[3, 4, 5]);
-    all(&found(&[&of(&[2]), &halves[1][..]].concat()), &[3, 4, 5]);
-    // Without a number of its own, by what its own place says of it.
-    let mut bare = frames[4].clone();
-    bare.resize(4_096, 0);
-    all(&found(&[&bare[..], &of(&[3, 4])].concat()), &[4]);
 }
 
 /// A leaf of redb's whose keys are bytes and whose values are numbers.
