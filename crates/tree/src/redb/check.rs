@@ -9,7 +9,7 @@ use redb::ReadableTableMetadata;
 use super::fault::Fault;
 use super::index::Which;
 use super::roll::Reading;
-use super::rows::{SessionRow, id_hash, index_key};
+use super::rows::{SessionRow, id_hash};
 use super::snapshot::Snapshot;
 use super::tables::lengths;
 use crate::ancestry::Places;
@@ -89,8 +89,8 @@ pub(super) fn entry(
         problem("place", "what is carried along the path is not what follows");
     }
     let found = if number >= snapshot.counters.indexed {
-        let key = index_key(id_hash(&place.id), number);
-        snapshot.view.holds(Which::Ids, &key) || snapshot.find(&place.id)?.is_some()
+        let hash = id_hash(&place.id);
+        snapshot.view.holds(Which::Ids, hash, number) || snapshot.find(&place.id)?.is_some()
     } else {
         snapshot.find(&place.id)?.map(|found| found.number) == Some(number)
     };

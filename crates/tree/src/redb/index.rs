@@ -3,12 +3,12 @@
 //! that happen anyway. What is not merged yet is found in memory; after a crash it is read back from
 //! the places of the entries from `Counters::indexed` on.
 
-use std::collections::BTreeSet;
-use std::ops::Bound;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::ReadableTable;
 
+use super::cache::Spread;
 use super::fault::Fault;
 use super::place_row;
 use super::rows::{Counters, IndexKey, id_hash, index_key, number_in};
@@ -31,40 +31,78 @@ pub(super) enum Which {
     Aliases,
 }
 
+/// Numbers by short hash, of which each has one most often.
+#[derive(Default)]
+struct Keys {
+    first: HashMap<u64, Number, Spread>,
+    /// What else has the hash of one in `first`.
+    more: BTreeSet<(u64, Number)>,
+}
+
+impl Keys {
+    fn insert(&mut self, hash: u64, number: Number) {
+        let first = *self.first.entry(hash).or_insert(number);
+        if first != number {
+            self.more.insert((hash, number));
+        }
+    }
+
+    fn numbers(&self, hash: u64) -> impl Iterator<Item = Number> {
+        let more = self.more.range((hash, 0)..=(hash, Number::MAX)).map(|(_, number)| *number);
+        self.first.get(&hash).copied().into_iter().chain(more)
+    }
+
+    /// In no order.
+    fn iter(&self) -> impl Iterator<Item = (u64, Number)> {
+        self.first.iter().map(|(hash, number)| (*hash, *number)).chain(self.more.iter().copied())
+    }
+
+    /// As rows, in order.
+    fn sorted(&self) -> Vec<IndexKey> {
+        let mut keys: Vec<_> = self.iter().collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|(hash, number)| index_key(hash, number)).collect()
+    }
+}
+
 /// Keys that gathered together.
 #[derive(Default)]
 struct Generation {
-    ids: RwLock<BTreeSet<IndexKey>>,
-    aliases: RwLock<BTreeSet<IndexKey>>,
+    ids: RwLock<Keys>,
+    aliases: RwLock<Keys>,
 }
 
 impl Generation {
-    fn read(&self, which: Which) -> RwLockReadGuard<'_, BTreeSet<IndexKey>> {
-        let set = match which {
+    fn read(&self, which: Which) -> RwLockReadGuard<'_, Keys> {
+        let keys = match which {
             Which::Ids => &self.ids,
             Which::Aliases => &self.aliases,
         };
-        set.read().unwrap_or_else(PoisonError::into_inner)
+        keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The keys of both indexes for entries from `first` on.
     fn from(generations: &[Arc<Self>], first: Number) -> Self {
-        let kept = |which| -> BTreeSet<IndexKey> {
-            let is_kept = |key: &&IndexKey| number_in(key) >= first;
-            let of = |generation: &Arc<Self>| -> Vec<IndexKey> {
-                generation.read(which).iter().filter(is_kept).copied().collect()
-            };
-            generations.iter().flat_map(of).collect()
+        let kept = |which| {
+            let mut kept = Keys::default();
+            for generation in generations {
+                let keys = generation.read(which);
+                for (hash, number) in keys.iter().filter(|(_, number)| *number >= first) {
+                    kept.insert(hash, number);
+                }
+            }
+            RwLock::new(kept)
         };
-        Self { ids: RwLock::new(kept(Which::Ids)), aliases: RwLock::new(kept(Which::Aliases)) }
+        Self { ids: kept(Which::Ids), aliases: kept(Which::Aliases) }
     }
 
     fn insert(&self, place: &Place) {
-        let id = index_key(id_hash(&place.id), place.number);
-        self.ids.write().unwrap_or_else(PoisonError::into_inner).insert(id);
+        let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
+        ids.insert(id_hash(&place.id), place.number);
+        drop(ids);
         if let Some(alias) = place.alias {
-            let alias = index_key(alias, place.number);
-            self.aliases.write().unwrap_or_else(PoisonError::into_inner).insert(alias);
+            let mut aliases = self.aliases.write().unwrap_or_else(PoisonError::into_inner);
+            aliases.insert(alias, place.number);
         }
     }
 }
@@ -78,7 +116,7 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Keys of `which` from `from` to `to`, merged and unmerged, at most `limit` of each.
+    /// Keys of `which` from `from` to `to`, merged and unmerged, at most `limit`. Looks at all that are unmerged.
     pub(super) fn range(
         &self,
         which: Which,
@@ -88,7 +126,9 @@ impl View {
     ) -> Result<Vec<IndexKey>, Fault> {
         let mut keys = BTreeSet::new();
         for generation in &self.generations {
-            keys.extend(generation.read(which).range(from..=to).take(limit).copied());
+            let keys_of = generation.read(which);
+            let found = keys_of.iter().map(|(hash, number)| index_key(hash, number));
+            keys.extend(found.filter(|key| (from..=to).contains(key)));
         }
         for row in table.range(from..=to)?.take(limit) {
             keys.insert(row?.0.value());
@@ -103,13 +143,11 @@ impl View {
         table: &impl ReadableTable<IndexKey, ()>,
         hash: u64,
     ) -> Result<Vec<Number>, Fault> {
-        let (from, to) = (index_key(hash, 0), index_key(hash, Number::MAX));
         let mut numbers = Vec::new();
         for generation in &self.generations {
-            for key in generation.read(which).range(from..=to) {
-                numbers.push(number_in(key));
-            }
+            numbers.extend(generation.read(which).numbers(hash));
         }
+        let (from, to) = (index_key(hash, 0), index_key(hash, Number::MAX));
         for row in table.range(from..=to)? {
             numbers.push(number_in(&row?.0.value()));
         }
@@ -118,17 +156,20 @@ impl View {
         Ok(numbers)
     }
 
-    /// Whether an index row for this entry is in memory.
-    pub(super) fn holds(&self, which: Which, key: &IndexKey) -> bool {
-        self.generations.iter().any(|generation| generation.read(which).contains(key))
+    /// Whether this entry is in memory under this short hash.
+    pub(super) fn holds(&self, which: Which, hash: u64, number: Number) -> bool {
+        let is_in = |generation: &Arc<Generation>| {
+            generation.read(which).numbers(hash).any(|held| held == number)
+        };
+        self.generations.iter().any(is_in)
     }
 }
 
 /// The merge of one generation, between two slices.
 struct Merge {
-    generation: Arc<Generation>,
-    which: Which,
-    after: Bound<IndexKey>,
+    /// Keys that are left.
+    ids: std::vec::IntoIter<IndexKey>,
+    aliases: std::vec::IntoIter<IndexKey>,
     /// `Counters::indexed` once it is done.
     indexed: Number,
 }
@@ -267,26 +308,17 @@ impl Index {
         let Some(merge) = &mut merging.merge else {
             return Ok(None);
         };
-        let table = match merge.which {
-            Which::Ids => &mut tables.ids,
-            Which::Aliases => &mut tables.aliases,
+        let slice = least.max(appended.saturating_mul(KEYS_PER_ENTRY));
+        let (table, keys) = if merge.ids.len() > 0 {
+            (&mut tables.ids, &mut merge.ids)
+        } else {
+            (&mut tables.aliases, &mut merge.aliases)
         };
-        let keys = merge.generation.read(merge.which);
-        let mut rest = keys.range((merge.after, Bound::Unbounded));
-        for key in rest.by_ref().take(least.max(appended.saturating_mul(KEYS_PER_ENTRY))) {
+        for key in keys.take(slice) {
             table.insert(key, ())?;
-            merge.after = Bound::Excluded(*key);
         }
-        if rest.next().is_some() {
-            return Ok(None);
-        }
-        drop(keys);
-        if merge.which == Which::Ids {
-            merge.which = Which::Aliases;
-            merge.after = Bound::Unbounded;
-            return Ok(None);
-        }
-        Ok(Some(merge.indexed))
+        let is_done = merge.ids.len() + merge.aliases.len() == 0;
+        Ok(is_done.then_some(merge.indexed))
     }
 
     /// Forgets the generation whose last slice is now durable.
@@ -299,8 +331,11 @@ impl Index {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
         view.generations.insert(0, Arc::default());
         let generation = view.generations.get(1).cloned()?;
-        let after = Bound::Unbounded;
-        Some(Merge { generation, which: Which::Ids, after, indexed: entries })
+        drop(view);
+        let sorted = |which| generation.read(which).sorted();
+        let (ids, aliases) = (sorted(Which::Ids), sorted(Which::Aliases));
+        let (ids, aliases) = (ids.into_iter(), aliases.into_iter());
+        Some(Merge { ids, aliases, indexed: entries })
     }
 }
 
@@ -308,5 +343,22 @@ impl Merging {
     /// Whether a merge is under way, or due.
     pub(super) fn is_due(&self) -> bool {
         self.merge.is_some() || self.gathered >= self.after
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_with_one_short_hash_are_all_found_and_become_rows_in_order() {
+        let mut keys = Keys::default();
+        for (hash, number) in [(7, 3), (7, 1), (9, 2), (7, 3), (7, 1), (1, 4)] {
+            keys.insert(hash, number);
+        }
+        let numbers = |hash| keys.numbers(hash).collect::<BTreeSet<_>>();
+        assert_eq!([numbers(7), numbers(9), numbers(8)], [[1, 3].into(), [2].into(), [].into()]);
+        let rows = [(1, 4), (7, 1), (7, 3), (9, 2)].map(|(hash, number)| index_key(hash, number));
+        assert_eq!(keys.sorted(), rows);
     }
 }

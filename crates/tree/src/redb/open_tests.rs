@@ -8,7 +8,7 @@ use super::fault::{Fault, STORE_FILE};
 use super::file::Place;
 use super::index::Which;
 use super::open::State;
-use super::rows::{Counters, Scrubbed, id_hash, index_key};
+use super::rows::{Counters, Scrubbed, id_hash};
 use super::tables::WriteTables;
 use super::test_disk::Disk;
 use super::{Open, Options};
@@ -69,11 +69,11 @@ async fn a_merge_under_way_goes_on_unless_another_process_was_faster() {
     let txn = open.database().unwrap().begin_write().unwrap();
     let mut tables = WriteTables::open(&txn).unwrap();
     let (index, merging) = (&open.index, &mut resumed.merging);
-    let key = index_key(id_hash(&ids[0]), 0);
+    let hash = id_hash(&ids[0]);
     let counters = tables.counters().unwrap();
     assert_eq!(index.merge_slice(merging, &mut tables, 3).unwrap(), None);
     index.take_up(merging, &tables, &Counters { indexed: 2, ..counters.clone() }).unwrap();
-    assert!(merging.is_due() && !index.view().holds(Which::Ids, &key));
+    assert!(merging.is_due() && !index.view().holds(Which::Ids, hash, 0));
     let slices = (0..9).find_map(|_| index.merge_slice(merging, &mut tables, 3).unwrap());
     assert_eq!((slices, tables.ids.len().unwrap()), (Some(3), 3));
     drop(tables);
@@ -84,9 +84,9 @@ async fn a_merge_under_way_goes_on_unless_another_process_was_faster() {
     let mut tables = WriteTables::open(&txn).unwrap();
     let (index, merging) = (&open.index, &mut resumed.merging);
     assert_eq!(index.merge_slice(merging, &mut tables, 3).unwrap(), None);
-    assert!(index.view().holds(Which::Ids, &key));
+    assert!(index.view().holds(Which::Ids, hash, 0));
     index.take_up(merging, &tables, &Counters { indexed: 3, ..counters }).unwrap();
-    assert!(!merging.is_due() && !index.view().holds(Which::Ids, &key));
+    assert!(!merging.is_due() && !index.view().holds(Which::Ids, hash, 0));
 }
 
 #[tokio::test]
