@@ -87,7 +87,7 @@ fn a_file_of_another_format_is_refused_with_both_versions() {
     let (code, error) = cli.failure(&["sessions"]);
     assert_eq!((code, text(&error, "kind")), (7, "format"));
     let told = text(&error, "message");
-    assert!(told.contains("format 3") && told.contains("reads 2"), "{told}");
+    assert!(told.contains("format 4") && told.contains("reads 3"), "{told}");
 }
 
 #[test]
@@ -103,11 +103,11 @@ fn a_check_that_finds_damage_fails_and_names_it() {
             // All three are in one chunk.
             let mut entries = write.open_table(ENTRIES).unwrap();
             let chunk = entries.first().unwrap().unwrap().1.value().to_vec();
-            let rows = u32::from_le_bytes(chunk[..4].try_into().unwrap());
-            assert_eq!(rows, 3, "no longer one chunk");
-            let end =
-                |nth: usize| u32::from_le_bytes(chunk[4 + 4 * nth..][..4].try_into().unwrap());
-            let [from, to] = [end(0), end(1)].map(|end| 16 + usize::try_from(end).unwrap());
+            let field = |nth: usize| {
+                usize::from(u16::from_le_bytes(chunk[2 * nth..][..2].try_into().unwrap()))
+            };
+            assert_eq!(field(0), 3, "no longer one chunk");
+            let [from, to] = [field(1), field(2)].map(|end| 8 + end);
             let mut damaged = chunk.clone();
             damaged[from..to].fill(0xee);
             entries.insert(0, damaged.as_slice()).unwrap();
