@@ -180,9 +180,7 @@ pub(super) fn index_key(hash: u64, number: Number) -> IndexKey {
 
 /// The first eight bytes of an id, as the index sorts them.
 pub(super) fn id_hash(id: &Id) -> u64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&id.as_bytes()[..8]);
-    u64::from_be_bytes(first)
+    u64::from_be_bytes(encode::mark(id))
 }
 
 pub(super) fn number_in(key: &IndexKey) -> Number {

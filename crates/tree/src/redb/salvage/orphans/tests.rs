@@ -1,6 +1,5 @@
 //! Frames in a row, in leaves and without any, and what of them is known when what lies before them is gone.
 
-use crate::counted::Counter;
 use crate::entry::{Entry, Kind};
 use crate::place::Place;
 use crate::redb::place_row;
@@ -22,27 +21,7 @@ fn line(count: usize) -> (Vec<Entry>, Vec<Vec<u8>>) {
 }
 
 fn place(number: Number, id: Id, parent: Option<Number>) -> Vec<u8> {
-    let place = Place {
-        number,
-        id,
-        parent,
-        session: 0,
-        previous_in_session: parent,
-        alias: None,
-        kind: Kind::User,
-        depth: number,
-        run: 0,
-        jump: number,
-        turn: 1,
-        tokens: 1,
-        tokens_through: 1,
-        counter: Counter::UNNAMED,
-        counted_from: 0,
-        compaction: None,
-        pins: None,
-        open: Vec::new(),
-        cut: None,
-    };
+    let place = Place { number, id, parent, ..Place::root(Kind::User) };
     place_row::pack(&place).unwrap()
 }
 
