@@ -49,7 +49,7 @@ impl Applier<'_, '_> {
         mut self,
         changes: impl Iterator<Item = &'c Prepared>,
     ) -> Result<(Applied, Tails), Fault> {
-        let mut answers = Vec::new();
+        let mut answers = Vec::with_capacity(changes.size_hint().0);
         for change in changes {
             let answer = match change.work {
                 Work::Append => self.apply(change),

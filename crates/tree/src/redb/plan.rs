@@ -58,7 +58,7 @@ impl Applier<'_, '_> {
         let activated = activation(change, &session, &moves, &self.tables)?;
         let (branch, head) = match (moves.first(), heads.first()) {
             (Some((moved, _)), _) => (moved.branch.clone(), moved.to),
-            (None, Some((branch, _, head))) => (branch.clone(), overlay.id_of(*head)?),
+            (None, Some((branch, _, head))) => ((*branch).to_owned(), overlay.id_of(*head)?),
             (None, None) => match &activated {
                 Some((_, active)) => {
                     let head = self.tables.head(&session, active)?.flatten();
@@ -106,10 +106,10 @@ impl Applier<'_, '_> {
     }
 
     /// Name, presence and head of each branch that the change moves.
-    fn heads(&self, change: &Change, session: &SessionRow) -> Result<Vec<Head>> {
-        let head = |moved: &Move| {
-            let branch = moved.branch.clone().unwrap_or_else(|| session.active.clone());
-            let head = self.tables.head(session, &branch)?;
+    fn heads<'c>(&self, change: &'c Change, session: &'c SessionRow) -> Result<Vec<Head<'c>>> {
+        let head = |moved: &'c Move| {
+            let branch = moved.branch.as_deref().unwrap_or(&session.active);
+            let head = self.tables.head(session, branch)?;
             Ok((branch, head.is_some(), head.flatten()))
         };
         change.moves.iter().map(head).collect()
@@ -200,13 +200,13 @@ impl Applier<'_, '_> {
     }
 }
 
-type Head = (String, bool, Option<Number>);
+type Head<'c> = (&'c str, bool, Option<Number>);
 
 /// Checks the expectations.
-fn expected(change: &Change, heads: &[Head], overlay: &Overlay<'_, '_>) -> Result<()> {
+fn expected(change: &Change, heads: &[Head<'_>], overlay: &Overlay<'_, '_>) -> Result<()> {
     for (wanted, (branch, existed, head)) in change.moves.iter().zip(heads) {
         if wanted.expect == Expect::Absent && *existed {
-            return Err(Error::Exists { what: "branch", name: branch.clone() });
+            return Err(Error::Exists { what: "branch", name: (*branch).to_owned() });
         }
         let from = overlay.id_of(*head)?;
         let (as_expected, expected) = match wanted.expect {
@@ -218,7 +218,7 @@ fn expected(change: &Change, heads: &[Head], overlay: &Overlay<'_, '_>) -> Resul
         if !as_expected {
             return Err(Error::HeadMoved {
                 session: change.session.clone(),
-                branch: branch.clone(),
+                branch: (*branch).to_owned(),
                 expected: expected.map_or_else(|| "no entry".to_owned(), |id| id.to_string()),
                 actual: from,
             });
@@ -237,15 +237,15 @@ fn is_behind(head: Option<Number>, id: &Id, overlay: &Overlay<'_, '_>) -> Result
 /// Checks the expectations and says where each branch goes.
 fn moves(
     change: &Change,
-    heads: &[Head],
+    heads: &[Head<'_>],
     ids: &[Id],
     overlay: &Overlay<'_, '_>,
 ) -> Result<Vec<(HeadMove, Option<Number>)>> {
     expected(change, heads, overlay)?;
     let mut moves = Vec::with_capacity(heads.len());
-    let mut moved = HashSet::with_capacity(heads.len());
+    let mut moved = HashSet::new();
     for (wanted, (branch, existed, head)) in change.moves.iter().zip(heads) {
-        if !moved.insert(branch) {
+        if heads.len() > 1 && !moved.insert(branch) {
             return Err(Error::invalid("change", format!("branch {branch:?} moves twice")));
         }
         let from = overlay.id_of(*head)?;
@@ -256,7 +256,7 @@ fn moves(
         };
         let number = to.map(|id| overlay.number_of(&id)).transpose()?;
         let exists = wanted.to != To::Removed;
-        let head = HeadMove { branch: branch.clone(), existed: *existed, exists, from, to };
+        let head = HeadMove { branch: (*branch).to_owned(), existed: *existed, exists, from, to };
         moves.push((head, number));
     }
     Ok(moves)

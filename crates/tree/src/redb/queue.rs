@@ -149,7 +149,7 @@ impl<T> Queue<T> {
                 state.returning = 0;
             }
         }
-        let mut batch = Vec::new();
+        let mut batch = Vec::with_capacity(state.waiting.len().min(share));
         let (mut entries, mut bytes) = (0_usize, 0_usize);
         while let Some((weight, _)) = state.waiting.front() {
             entries = entries.saturating_add(weight.entries);

@@ -123,7 +123,8 @@ impl Writer {
     }
 
     fn serve(&mut self, requests: Vec<Request>) {
-        let (mut changes, mut callers) = (Vec::new(), Vec::new());
+        let mut changes = Vec::with_capacity(requests.len());
+        let mut callers = Vec::with_capacity(requests.len());
         let (mut checkpoints, mut scrubs) = (Vec::new(), Vec::new());
         let mut readers = Vec::new();
         for request in requests {
