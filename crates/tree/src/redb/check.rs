@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::ReadableTableMetadata;
-
 use super::fault::Fault;
 use super::index::Which;
 use super::roll::Reading;

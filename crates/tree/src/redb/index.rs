@@ -10,11 +10,14 @@ use redb::ReadableTable;
 
 use super::cache::Spread;
 use super::fault::Fault;
+use super::key_table::KeyTable;
 use super::place_row;
 use super::rows::{Counters, IndexKey, id_hash, index_key, number_in};
 use super::tables::{ReadTables, Tables, WriteTables};
 use crate::error::Result;
 use crate::place::{Number, Place};
+
+type Bytes = &'static [u8];
 
 /// Entries that gather before a generation is merged, where nobody says otherwise.
 pub(super) const GENERATION_ENTRIES: usize = 16_384;
@@ -120,7 +123,7 @@ impl View {
     pub(super) fn range(
         &self,
         which: Which,
-        table: &impl ReadableTable<IndexKey, ()>,
+        table: &KeyTable<impl ReadableTable<IndexKey, Bytes>>,
         (from, to): (IndexKey, IndexKey),
         limit: usize,
     ) -> Result<Vec<IndexKey>, Fault> {
@@ -130,9 +133,7 @@ impl View {
             let found = keys_of.iter().map(|(hash, number)| index_key(hash, number));
             keys.extend(found.filter(|key| (from..=to).contains(key)));
         }
-        for row in table.range(from..=to)?.take(limit) {
-            keys.insert(row?.0.value());
-        }
+        keys.extend(table.range(from, to, limit)?);
         Ok(keys.into_iter().take(limit).collect())
     }
 
@@ -140,7 +141,7 @@ impl View {
     pub(super) fn numbers(
         &self,
         which: Which,
-        table: &impl ReadableTable<IndexKey, ()>,
+        table: &KeyTable<impl ReadableTable<IndexKey, Bytes>>,
         hash: u64,
     ) -> Result<Vec<Number>, Fault> {
         let mut numbers = Vec::new();
@@ -148,9 +149,7 @@ impl View {
             numbers.extend(generation.read(which).numbers(hash));
         }
         let (from, to) = (index_key(hash, 0), index_key(hash, Number::MAX));
-        for row in table.range(from..=to)? {
-            numbers.push(number_in(&row?.0.value()));
-        }
+        numbers.extend(table.range(from, to, usize::MAX)?.iter().map(number_in));
         numbers.sort_unstable();
         numbers.dedup();
         Ok(numbers)
@@ -314,9 +313,9 @@ impl Index {
         } else {
             (&mut tables.aliases, &mut merge.aliases)
         };
-        for key in keys.take(slice) {
-            table.insert(key, ())?;
-        }
+        let slice = slice.min(keys.len());
+        table.merge(&keys.as_slice()[..slice])?;
+        keys.by_ref().take(slice).for_each(drop);
         let is_done = merge.ids.len() + merge.aliases.len() == 0;
         Ok(is_done.then_some(merge.indexed))
     }

@@ -26,6 +26,7 @@ mod file_tests;
 mod flight;
 mod group;
 mod index;
+mod key_table;
 mod keyring;
 #[cfg(test)]
 mod killed_tests;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redb::{ReadableTable as _, ReadableTableMetadata as _};
+use redb::ReadableTable as _;
 
 use super::fault::{Fault, STORE_FILE};
 use super::file::Place;

@@ -2,8 +2,8 @@
 //! costs the same whatever its length, and a sync the more the more pages lie apart: so what is appended
 //! gathers in a tail and reaches the table as a chunk.
 //!
-//! The tails of places and journal outlive their commit, in the row of the counters, so that most commits
-//! touch no page of these tables. That of the entries does not: [`Roll::settle`] ends each group. What
+//! The ends of the tails of places and journal outlive their commit, in the row of the counters, so that most commits
+//! of few rows touch no page of these tables. That of the entries does not: [`Roll::settle`] ends each round. What
 //! gathered is cut into chunks where they fill pages best.
 
 use std::ops::Range;
@@ -16,10 +16,10 @@ use crate::encode;
 
 type Bytes = &'static [u8];
 
-/// Bytes of short rows that gather: four chunks of them fill a page.
+/// Bytes of short rows that outlive a commit: four chunks of them fill a page.
 pub(super) const SHORT_BYTES: usize = 1_000;
-/// Bytes of entries that gather: of the rows of a whole mebibyte hardly any page stays half empty.
-pub(super) const LONG_BYTES: usize = 1 << 20;
+/// Bytes that gather: of the rows of a whole mebibyte hardly any page stays half empty.
+const GATHERED_BYTES: usize = 1 << 20;
 /// The pages that chunks fill. Those of redb are a power of two of the smallest, and a chunk has one of its
 /// own from half of the smallest on: what lies between is wasted.
 const LEAST_PAGE_BYTES: usize = 4_096;
@@ -71,10 +71,15 @@ impl Tail {
         self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
     }
 
-    /// Its memory is used again.
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
+    /// Lets go of the first rows; its memory is used again.
+    fn leave(&mut self, rows: usize) {
+        let left = self.start(rows).min(self.bytes.len());
+        self.bytes.drain(..left);
+        self.ends.drain(..rows);
+        for end in &mut self.ends {
+            *end = end.saturating_sub(u32::try_from(left).unwrap_or(u32::MAX));
+        }
+        self.first = self.first.saturating_add(rows as u64);
     }
 
     /// Bytes of a chunk of these rows.
@@ -98,6 +103,30 @@ impl Tail {
         }
     }
 
+    /// How many rows from this one on make a chunk of so many bytes, one at least: where they end.
+    fn end_within(&self, first: usize, bytes: usize) -> usize {
+        let (mut end, mut beyond) = (first + 1, self.ends.len() + 1);
+        while beyond - end > 1 {
+            let middle = end.midpoint(beyond);
+            let fits = self.chunk_bytes(&(first..middle)) <= bytes;
+            *(if fits { &mut end } else { &mut beyond }) = middle;
+        }
+        end
+    }
+
+    /// Where to cut short rows into chunks, but for the last of them, of which so many bytes are kept: chunks of a
+    /// page each, then of as many bytes as are kept. Whoever reads one row reads no larger page.
+    fn short_cuts(&self, kept_bytes: usize) -> Vec<usize> {
+        let count = self.ends.len();
+        let cut = |first: usize| {
+            let left = self.chunk_bytes(&(first..count));
+            let page_bytes = LEAST_PAGE_BYTES - LEAF_BYTES;
+            let bytes = if left > page_bytes { page_bytes } else { kept_bytes };
+            (first < count && left > kept_bytes).then(|| self.end_within(first, bytes))
+        };
+        std::iter::successors(cut(0), |end| cut(*end)).collect()
+    }
+
     /// Where to cut all rows into chunks, so that these take the fewest pages: the end of each chunk.
     fn cuts(&self) -> Vec<usize> {
         let count = self.ends.len();
@@ -111,12 +140,7 @@ impl Tail {
             let most = page.max(MOST_PAGE_BYTES);
             best[first].0 = usize::MAX;
             loop {
-                let (mut end, mut beyond) = (first + 1, count + 1);
-                while beyond - end > 1 {
-                    let middle = end.midpoint(beyond);
-                    let fits = self.chunk_bytes(&(first..middle)) + LEAF_BYTES <= page;
-                    *(if fits { &mut end } else { &mut beyond }) = middle;
-                }
+                let end = self.end_within(first, page - LEAF_BYTES);
                 let bytes = page + best[end].0;
                 if bytes <= best[first].0 {
                     best[first] = (bytes, end);
@@ -205,29 +229,31 @@ fn insert_chunk(
 pub(super) struct Roll<T> {
     pub(super) table: T,
     pub(super) tail: Tail,
-    /// Bytes that gather at most, as a chunk; a row that is longer gathers alone.
-    pub(super) chunk_bytes: usize,
+    /// Bytes that outlive a commit.
+    pub(super) kept_bytes: usize,
 }
 
 impl Roll<Table<'_, u64, Bytes>> {
     /// Appends a row; its number is one more than that of the row before it.
     pub(super) fn push(&mut self, number: u64, row: &[u8]) -> Result<(), Fault> {
         let (rows, bytes) = (self.tail.ends.len(), self.tail.bytes.len());
-        if chunk_bytes(rows + 1, bytes + row.len()) > self.chunk_bytes {
+        if chunk_bytes(rows + 1, bytes + row.len()) > GATHERED_BYTES {
             self.settle()?;
         }
         self.tail.push(number, row);
         Ok(())
     }
 
-    /// Brings everything to the table, in chunks that fill their pages.
+    /// Brings everything but what outlives a commit to the table, in chunks that fill their pages.
     pub(super) fn settle(&mut self) -> Result<(), Fault> {
+        let kept = self.kept_bytes;
+        let cuts = if kept == 0 { self.tail.cuts() } else { self.tail.short_cuts(kept) };
         let mut start = 0;
-        for end in self.tail.cuts() {
+        for end in cuts {
             insert_chunk(&mut self.table, &self.tail, start..end)?;
             start = end;
         }
-        self.tail.clear();
+        self.tail.leave(start);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::id::Id;
 use crate::place::Number;
 
 /// Version of all tables and rows; a store of another one is refused.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 pub(super) const IDENTITY_KEY: &[u8] = b"store";
 pub(super) const SCRUB_KEY: &[u8] = b"scrub";
@@ -166,7 +166,7 @@ pub(super) fn memo_key(session: u64, name: &str) -> Vec<u8> {
     [&session_key(session), MEMO_MARK, name.as_bytes()].concat()
 }
 
-/// Key of an index row: short hash, then the lower five bytes of the entry number, which last for a million
+/// A key of an index: short hash, then the lower five bytes of the entry number, which last for a million
 /// million entries; big-endian, so that order is order.
 pub(super) type IndexKey = [u8; 8 + NUMBER_BYTES];
 const NUMBER_BYTES: usize = 5;

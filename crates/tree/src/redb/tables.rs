@@ -7,9 +7,10 @@ use redb::{
 };
 
 use super::fault::Fault;
+use super::key_table::KeyTable;
 use super::place_row;
 use super::redo::{Does, Redo};
-use super::roll::{Chunk, LONG_BYTES, Roll, SHORT_BYTES, Tail, rows};
+use super::roll::{Chunk, Roll, SHORT_BYTES, Tail, rows};
 use super::rows::{
     COUNTERS_KEY, Counters, FORMAT, IDENTITY_KEY, Identity, IndexKey, KeyRows, MASTER_KEY,
     SCRUB_KEY, Scrubbed, SessionRow, State, head_key, head_value, memo_key, read_head, sealing_key,
@@ -29,15 +30,15 @@ const PLACES: TableDefinition<u64, &[u8]> = TableDefinition::new("places");
 const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
 const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
 const NAMES: TableDefinition<&[u8], u64> = TableDefinition::new("session-names");
-const IDS: TableDefinition<IndexKey, ()> = TableDefinition::new("ids");
-const ALIASES: TableDefinition<IndexKey, ()> = TableDefinition::new("aliases");
+const IDS: TableDefinition<IndexKey, &[u8]> = TableDefinition::new("ids");
+const ALIASES: TableDefinition<IndexKey, &[u8]> = TableDefinition::new("aliases");
 
 /// All tables of one transaction.
 pub(super) struct Tables<B, N, S, I> {
     meta: B,
     pub(super) state: B,
-    pub(super) ids: I,
-    pub(super) aliases: I,
+    pub(super) ids: KeyTable<I>,
+    pub(super) aliases: KeyTable<I>,
     pub(super) entries: Roll<N>,
     pub(super) places: Roll<N>,
     pub(super) journal: Roll<N>,
@@ -52,14 +53,14 @@ pub(super) type WriteTables<'t> = Tables<
     Table<'t, Bytes, Bytes>,
     Table<'t, u64, Bytes>,
     Table<'t, Bytes, u64>,
-    Table<'t, IndexKey, ()>,
+    Table<'t, IndexKey, Bytes>,
 >;
 /// The tables of a read transaction.
 pub(super) type ReadTables = Tables<
     ReadOnlyTable<Bytes, Bytes>,
     ReadOnlyTable<u64, Bytes>,
     ReadOnlyTable<Bytes, u64>,
-    ReadOnlyTable<IndexKey, ()>,
+    ReadOnlyTable<IndexKey, Bytes>,
 >;
 
 /// What gathers for the tables of rows that are numbered.
@@ -85,9 +86,9 @@ macro_rules! open_all {
         Tables {
             meta: $txn.open_table(META)?,
             state,
-            ids: $txn.open_table(IDS)?,
-            aliases: $txn.open_table(ALIASES)?,
-            entries: roll($txn.open_table(ENTRIES)?, entries, LONG_BYTES),
+            ids: KeyTable($txn.open_table(IDS)?),
+            aliases: KeyTable($txn.open_table(ALIASES)?),
+            entries: roll($txn.open_table(ENTRIES)?, entries, 0),
             places: roll($txn.open_table(PLACES)?, places, SHORT_BYTES),
             journal: roll($txn.open_table(JOURNAL)?, journal, SHORT_BYTES),
             names: $txn.open_table(NAMES)?,
@@ -96,8 +97,8 @@ macro_rules! open_all {
     }};
 }
 
-fn roll<T>(table: T, tail: Tail, chunk_bytes: usize) -> Roll<T> {
-    Roll { table, tail, chunk_bytes }
+fn roll<T>(table: T, tail: Tail, kept_bytes: usize) -> Roll<T> {
+    Roll { table, tail, kept_bytes }
 }
 
 /// What the store is. Asked before anything else is opened: whether the rest can be read depends on it.
@@ -213,6 +214,8 @@ impl<'t> WriteTables<'t> {
     /// Puts the counters, and with them what was appended to the rolls: the last thing before a commit.
     pub(super) fn put_counters(&mut self, counters: &Counters) -> Result<(), Fault> {
         self.entries.settle()?;
+        self.places.settle()?;
+        self.journal.settle()?;
         let (places, journal) = (self.places.tail.clone(), self.journal.tail.clone());
         let state = State { counters: counters.clone(), places, journal };
         self.state.insert(COUNTERS_KEY, encode::pack(&state)?.as_slice())?;
@@ -427,14 +430,14 @@ pub(super) fn copy_all(
     }
     to.entries.settle()?;
     macro_rules! copy {
-        ($($table:ident$(.$inner:ident)?),*) => {
+        ($($table:ident$(.$inner:tt)?),*) => {
             $(for row in from.$table$(.$inner)?.iter()? {
                 let (key, value) = row?;
                 to.$table$(.$inner)?.insert(key.value(), value.value())?;
             })*
         };
     }
-    copy!(state, ids, aliases, places.table, journal.table, names);
+    copy!(state, ids.0, aliases.0, places.table, journal.table, names);
     Ok(())
 }
 

@@ -125,8 +125,11 @@ impl Disk {
         let mut tables = WriteTables::open(&txn).unwrap();
         let mut counters = tables.counters().unwrap();
         // Rows that still gather can be replaced only in the table.
-        tables.places.settle().unwrap();
-        tables.journal.settle().unwrap();
+        for roll in [&mut tables.places, &mut tables.journal] {
+            let kept_bytes = std::mem::take(&mut roll.kept_bytes);
+            roll.settle().unwrap();
+            roll.kept_bytes = kept_bytes;
+        }
         change(&mut tables, &mut counters);
         tables.put_counters(&counters).unwrap();
         drop(tables);

@@ -25,14 +25,14 @@ proptest! {
     #[test]
     fn what_was_pushed_reads_back_in_every_way(
         groups in vec(vec(prop_oneof![0_usize..300, 900_usize..1_300, 3_900_usize..20_000], 1..40), 1..6),
-        chunk_bytes in prop_oneof![Just(SHORT_BYTES), Just(LONG_BYTES)],
+        kept_bytes in prop_oneof![Just(SHORT_BYTES), Just(0)],
         settles: bool,
     ) {
         let backend = redb::backends::InMemoryBackend::new();
         let database = redb::Builder::new().create_with_backend(backend).unwrap();
         let txn = database.begin_write().unwrap();
         let mut roll = WriteTables::open(&txn).unwrap().entries;
-        roll.chunk_bytes = chunk_bytes;
+        roll.kept_bytes = kept_bytes;
         let mut rows: Vec<Vec<u8>> = Vec::new();
         for group in groups {
             for len in group {
@@ -42,10 +42,12 @@ proptest! {
             }
             if settles {
                 roll.settle().unwrap();
-                prop_assert_eq!(roll.tail.rows().count(), 0);
-                let last = rows.len() - 1;
-                rows[last] = b"another".to_vec();
-                roll.replace(last as u64, b"another").unwrap();
+                let kept = roll.tail.rows().count();
+                prop_assert!(kept == 0 || roll.tail.chunk_bytes(&(0..kept)) <= kept_bytes);
+                if let Some(last) = rows.len().checked_sub(kept + 1) {
+                    rows[last] = b"another".to_vec();
+                    roll.replace(last as u64, b"another").unwrap();
+                }
             }
         }
         let end = rows.len() as u64;
@@ -70,7 +72,8 @@ proptest! {
         for chunk in roll.table.iter().unwrap() {
             let (first, chunk) = chunk.unwrap();
             // One that takes the place of another may be longer, and stays where that was.
-            let most = chunk_bytes.min(MOST_PAGE_BYTES - LEAF_BYTES) + b"another".len();
+            let page = if kept_bytes == 0 { MOST_PAGE_BYTES } else { LEAST_PAGE_BYTES };
+            let most = page - LEAF_BYTES + b"another".len();
             let count = super::rows(first.value(), chunk.value()).count();
             prop_assert!(count == 1 || chunk.value().len() <= most, "{count} rows too long");
         }
@@ -110,22 +113,43 @@ fn firsts(roll: &Roll<Table<'_, u64, Bytes>>) -> Vec<u64> {
 }
 
 #[test]
-fn rows_gather_until_a_chunk_of_them_would_be_too_long() {
+fn short_rows_outlive_commits_until_a_chunk_of_them_would_be_too_long() {
     let backend = redb::backends::InMemoryBackend::new();
     let database = redb::Builder::new().create_with_backend(backend).unwrap();
     let txn = database.begin_write().unwrap();
-    let mut roll = WriteTables::open(&txn).unwrap().entries;
+    let mut roll = WriteTables::open(&txn).unwrap().places;
     // The count, and of each row its end and its bytes.
-    roll.chunk_bytes = 2 + (2 + 40) + (2 + 48);
-    roll.push(0, &row(0, 40)).unwrap();
-    roll.push(1, &row(1, 48)).unwrap();
-    assert_eq!((roll.tail.rows().count(), firsts(&roll)), (2, vec![]));
-    roll.push(2, &[]).unwrap();
-    assert_eq!((roll.tail.rows().count(), firsts(&roll)), (1, vec![0]));
-    roll.push(3, &row(3, 1_000)).unwrap();
-    roll.push(4, &[]).unwrap();
-    assert_eq!((roll.tail.rows().count(), firsts(&roll)), (1, vec![0, 2, 3]));
-    assert_eq!(roll.end().unwrap(), 5);
+    roll.kept_bytes = 2 + (2 + 40) + (2 + 48);
+    let mut settled = |lens: &[usize]| {
+        for len in lens {
+            let number = roll.end().unwrap();
+            roll.push(number, &row(number, *len)).unwrap();
+        }
+        roll.settle().unwrap();
+        (roll.tail.rows().count(), firsts(&roll))
+    };
+    assert_eq!(settled(&[40]), (1, vec![]));
+    assert_eq!(settled(&[48]), (2, vec![]));
+    assert_eq!(settled(&[0]), (1, vec![0]));
+    assert_eq!(settled(&[1_000, 0]), (1, vec![0, 2, 3]));
+    // As many as fill a page, then two, and the last.
+    let full = (LEAST_PAGE_BYTES - LEAF_BYTES - 2 - 2) / (2 + 40) + 1;
+    let first = 4 + full as u64;
+    assert_eq!(settled(&vec![40; full + 2]), (1, vec![0, 2, 3, 4, first]));
+}
+
+#[test]
+fn a_group_of_any_length_gathers_in_bounded_memory() {
+    let backend = redb::backends::InMemoryBackend::new();
+    let database = redb::Builder::new().create_with_backend(backend).unwrap();
+    let txn = database.begin_write().unwrap();
+    let mut roll = WriteTables::open(&txn).unwrap().places;
+    for number in 0..30 {
+        roll.push(number, &row(number, 100_000)).unwrap();
+        assert!(roll.tail.bytes.len() <= GATHERED_BYTES);
+    }
+    assert_eq!(roll.end().unwrap(), 30);
+    assert!(!firsts(&roll).is_empty());
 }
 
 #[test]
