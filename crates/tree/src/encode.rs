@@ -7,6 +7,8 @@
 
 #[cfg(feature = "redb")]
 mod frame;
+#[cfg(feature = "redb")]
+mod packed;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +19,7 @@ pub(crate) use self::frame::{
     unframe, unsealed,
 };
 #[cfg(all(feature = "conformance", feature = "redb"))]
-pub(crate) use self::frame::{packed_envelope, unpacked_envelope};
+pub(crate) use self::packed::{packed_envelope, unpacked_envelope};
 use crate::entry::{Body, Commitment, Envelope, Nonce};
 use crate::error::{Error, Result};
 use crate::id::Id;
