@@ -178,7 +178,7 @@ impl RedbStore {
         let (state, secret, resumed) = State::first(&place, &options)?;
         let Resumed { counters, merging, log, named } = resumed;
         let state = RwLock::new(state);
-        let queue = Queue::new(GATHER, options.overlap_from);
+        let queue = Queue::new(GATHER, options.overlaps_from());
         let shared = Arc::new(Shared { place, options, queue, state, named });
         let writer = Writer {
             shared: Arc::clone(&shared),

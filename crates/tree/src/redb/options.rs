@@ -186,6 +186,12 @@ impl Options {
         self
     }
 
+    /// From how many callers on groups do overlap. Halves that are made durable one after the other would be no gain.
+    pub(super) fn overlaps_from(&self) -> usize {
+        let syncs_each = self.durability.is_logged() && self.durability.lag().is_none();
+        if syncs_each { self.overlap_from } else { usize::MAX }
+    }
+
     /// Entries whose index keys gather in memory before they are merged into the file, a sixteenth in each
     /// commit: 16,384 by default. Fewer make every append dearer and opening a little faster; tests
     /// see a merge sooner.
