@@ -30,6 +30,9 @@ const TAILS: [u64; 2] = [200, 10_000];
 /// Appends for each figure of a context that goes on.
 const APPENDS: u32 = 20;
 
+/// Entries that are asked about by turns.
+const STRANGERS: usize = 100_000;
+
 /// What a run is made of.
 struct Run {
     runtime: Runtime,
@@ -43,6 +46,8 @@ struct Grown {
     entries: u64,
     store: Arc<dyn Store>,
     middle: Id,
+    /// More than are found again without the index, where there are as many.
+    strangers: Vec<Id>,
     tails: Vec<Tail>,
 }
 
@@ -80,6 +85,10 @@ impl Run {
         let ids = grow(&self.runtime, &session, entries, self.sizes);
         println!("{entries} entries appended in {:.1} s", start.elapsed().as_secs_f64());
         let middle = ids[ids.len() / 2];
+        // By turns from everywhere: none stands beside the one before it.
+        let turns = ids.len() / 1_000 * 7 + 1;
+        let strangers: Vec<Id> =
+            ids.iter().copied().cycle().step_by(turns).take(STRANGERS).collect();
         let mut tails = Vec::new();
         for tail in TAILS.into_iter().rev().filter(|tail| *tail < entries) {
             let kept = ids[ids.len() - usize::try_from(tail).unwrap()];
@@ -88,7 +97,7 @@ impl Run {
             let head = self.runtime.block_on(landed).unwrap().ids[0];
             tails.insert(0, Tail { entries: tail, head });
         }
-        Grown { entries, store, middle, tails }
+        Grown { entries, store, middle, strangers, tails }
     }
 
     /// The tail's context must not cost more for what is before it.
@@ -270,27 +279,32 @@ impl Run {
             rows.push((format!("{} entries", one.entries), Box::new(move || micros(BUDGET, ask))));
         }
         compare("is it time (measure)", "us", self.rounds, &mut rows);
-        let question = |title: &str, ask: &dyn Fn(&Grown) -> Seek| {
+        let question = |title: &str, ask: fn(&Grown, usize) -> Seek| {
             let mut rows: Vec<Row<'_>> = Vec::new();
             for one in grown {
-                let seek = ask(one);
                 let head = one.tails[0].head;
-                let ask = move || {
+                let mut asked = 0;
+                let mut ask = move || {
+                    let seek = ask(one, asked);
                     self.runtime.block_on(one.store.seek(head, &[seek])).unwrap();
+                    asked += 1;
                 };
                 rows.push((
                     format!("{} entries", one.entries),
-                    Box::new(move || micros(BUDGET, ask)),
+                    Box::new(move || micros(BUDGET, &mut ask)),
                 ));
             }
             compare(title, "us", self.rounds, &mut rows);
         };
-        question("where to cut (start of the 6th last turn)", &|one| {
+        question("where to cut (start of the 6th last turn)", |one, _| {
             Seek::Turn(one.entries / 4 - 5)
         });
-        question("where to cut (tail of 20,000 tokens)", &|_| Seek::TokensAtMost(20_000));
-        question("is-ancestor of the middle", &|one| Seek::Entry(one.middle));
-        question("common ancestor with the middle", &|one| Seek::Common(one.middle));
+        question("where to cut (tail of 20,000 tokens)", |_, _| Seek::TokensAtMost(20_000));
+        question("is-ancestor of the middle", |one, _| Seek::Entry(one.middle));
+        question("common ancestor with the middle", |one, _| Seek::Common(one.middle));
+        question("is-ancestor of another entry each time", |one, asked| {
+            Seek::Entry(one.strangers[asked % STRANGERS])
+        });
     }
 }
 
