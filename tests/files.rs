@@ -87,7 +87,7 @@ fn a_file_of_another_format_is_refused_with_both_versions() {
     let (code, error) = cli.failure(&["sessions"]);
     assert_eq!((code, text(&error, "kind")), (7, "format"));
     let told = text(&error, "message");
-    assert!(told.contains("format 4") && told.contains("reads 3"), "{told}");
+    assert!(told.contains("format 5") && told.contains("reads 4"), "{told}");
 }
 
 #[test]
