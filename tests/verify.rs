@@ -10,10 +10,12 @@ use treering_tree::{Body, Expect, Kind, Options, RedbStore, Session, Sources, St
 
 const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
 const NAMES: TableDefinition<&[u8], u64> = TableDefinition::new("session-names");
-const IDS: TableDefinition<[u8; 13], ()> = TableDefinition::new("ids");
+const IDS: TableDefinition<Key, &[u8]> = TableDefinition::new("ids");
 const PLACES: TableDefinition<u64, &[u8]> = TableDefinition::new("places");
 const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
 const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
+
+type Key = [u8; 13];
 
 /// Enough for rows behind the tails that are kept with the counters, and for a merged index.
 const APPENDS: usize = 600;
@@ -58,9 +60,15 @@ fn repeat(txn: &WriteTransaction, table: TableDefinition<u64, &[u8]>) {
     table.insert(first, &*bytes).unwrap();
 }
 
-fn first_id(txn: &WriteTransaction) -> [u8; 13] {
-    let ids = txn.open_table(IDS).unwrap();
-    ids.first().unwrap().map(|(key, _)| key.value()).unwrap()
+/// Changes the keys in the first row of the index.
+fn first_ids(txn: &WriteTransaction, change: impl FnOnce(&mut Vec<Key>)) {
+    let mut ids = txn.open_table(IDS).unwrap();
+    let (first, mut keys) = {
+        let (first, row) = ids.first().unwrap().unwrap();
+        (first.value(), row.value().as_chunks().0.to_vec())
+    };
+    change(&mut keys);
+    ids.insert(first, keys.as_flattened()).unwrap();
 }
 
 /// The key of `main`, which is not the active branch any more after the fork.
@@ -75,20 +83,21 @@ const PLANTS: [Plant; 11] = [
     (
         "an id that is not in the index",
         |txn| {
-            let id = first_id(txn);
-            txn.open_table(IDS).unwrap().remove(id).unwrap();
+            first_ids(txn, |keys| {
+                keys.remove(0);
+            });
         },
         "not found by its id",
     ),
     (
         "more ids than entries",
         |txn| {
-            let mut ids = txn.open_table(IDS).unwrap();
-            for nth in 0..APPENDS {
-                let mut key = [0; 13];
+            let key = |nth: usize| -> Key {
+                let mut key = Key::default();
                 key[5..].copy_from_slice(&(nth as u64).to_be_bytes());
-                ids.insert(key, ()).unwrap();
-            }
+                key
+            };
+            first_ids(txn, |keys| drop(keys.splice(..0, (0..APPENDS).map(key))));
         },
         "rows, for",
     ),
