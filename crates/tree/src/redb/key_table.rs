@@ -13,8 +13,6 @@ type Bytes = &'static [u8];
 const KEY_BYTES: usize = size_of::<IndexKey>();
 /// Keys of a row at most: a page, but for what redb takes of it.
 const MOST: usize = (4_096 - 64) / KEY_BYTES;
-/// Keys of each of the rows that one becomes: there is room for those that come.
-const FILLED: usize = MOST / 4 * 3;
 
 /// A table of keys: each row has those from its own key on, up to that of the next. The first has the least key there
 /// is.
@@ -90,9 +88,9 @@ impl KeyTable<Table<'_, IndexKey, Bytes>> {
         Ok(())
     }
 
-    /// Puts the keys from `at` on in rows that have room.
+    /// Puts the keys from `at` on in as few rows as they fit in, each as long as the others.
     fn put(&mut self, at: IndexKey, keys: &[IndexKey]) -> Result<(), Fault> {
-        let rows = if keys.len() > MOST { keys.len().div_ceil(FILLED) } else { 1 };
+        let rows = keys.len().div_ceil(MOST).max(1);
         for (nth, row) in keys.chunks(keys.len().div_ceil(rows).max(1)).enumerate() {
             let key = if nth == 0 { at } else { row[0] };
             let row = row.as_flattened();
