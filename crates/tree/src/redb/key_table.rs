@@ -122,10 +122,10 @@ mod tests {
     use super::*;
     use crate::redb::rows::index_key;
     use crate::redb::tables::WriteTables;
+    use crate::redb::test_disk::in_memory;
 
     fn with_tables(test: impl FnOnce(&mut WriteTables<'_>)) {
-        let backend = redb::backends::InMemoryBackend::new();
-        let database = redb::Builder::new().create_with_backend(backend).unwrap();
+        let database = in_memory();
         let txn = database.begin_write().unwrap();
         test(&mut WriteTables::open(&txn).unwrap());
     }

@@ -165,6 +165,7 @@ pub(super) fn redo(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redb::test_disk::in_memory;
 
     #[test]
     fn steps_are_what_was_noted_and_a_cut_record_is_an_error_in_the_end() {
@@ -223,8 +224,7 @@ mod tests {
 
     #[test]
     fn counters_done_again_leave_alone_how_far_the_index_is_merged() {
-        let backend = redb::backends::InMemoryBackend::new();
-        let database = redb::Builder::new().create_with_backend(backend).unwrap();
+        let database = in_memory();
         let txn = database.begin_write().unwrap();
         let mut tables = WriteTables::open(&txn).unwrap();
         let mut counters = Counters { entries: 6, indexed: 5, ..Counters::default() };

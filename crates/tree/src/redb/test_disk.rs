@@ -198,3 +198,9 @@ impl StorageBackend for Disk {
         Ok(())
     }
 }
+
+/// A database with nothing in it, for its tables alone.
+pub(super) fn in_memory() -> redb::Database {
+    let backend = redb::backends::InMemoryBackend::new();
+    redb::Builder::new().create_with_backend(backend).unwrap()
+}

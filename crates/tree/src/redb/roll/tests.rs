@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::redb::tables::WriteTables;
+use crate::redb::test_disk::in_memory;
 
 fn chunk_of(rows: &[&[u8]]) -> Vec<u8> {
     let mut tail = Tail::default();
@@ -28,8 +29,7 @@ proptest! {
         kept_bytes in prop_oneof![Just(SHORT_BYTES), Just(0)],
         settles: bool,
     ) {
-        let backend = redb::backends::InMemoryBackend::new();
-        let database = redb::Builder::new().create_with_backend(backend).unwrap();
+        let database = in_memory();
         let txn = database.begin_write().unwrap();
         let mut roll = WriteTables::open(&txn).unwrap().entries;
         roll.kept_bytes = kept_bytes;
@@ -82,8 +82,7 @@ proptest! {
 
 #[test]
 fn small_chunks_are_packed_anew_but_for_a_damaged_one() {
-    let backend = redb::backends::InMemoryBackend::new();
-    let database = redb::Builder::new().create_with_backend(backend).unwrap();
+    let database = in_memory();
     let txn = database.begin_write().unwrap();
     let mut roll = WriteTables::open(&txn).unwrap().entries;
     let mut damaged = chunk_of(&[&row(0, 900), &row(1, 900)]);
@@ -114,8 +113,7 @@ fn firsts(roll: &Roll<Table<'_, u64, Bytes>>) -> Vec<u64> {
 
 #[test]
 fn short_rows_outlive_commits_until_a_chunk_of_them_would_be_too_long() {
-    let backend = redb::backends::InMemoryBackend::new();
-    let database = redb::Builder::new().create_with_backend(backend).unwrap();
+    let database = in_memory();
     let txn = database.begin_write().unwrap();
     let mut roll = WriteTables::open(&txn).unwrap().places;
     // The count, and of each row its end and its bytes.
@@ -140,8 +138,7 @@ fn short_rows_outlive_commits_until_a_chunk_of_them_would_be_too_long() {
 
 #[test]
 fn a_group_of_any_length_gathers_in_bounded_memory() {
-    let backend = redb::backends::InMemoryBackend::new();
-    let database = redb::Builder::new().create_with_backend(backend).unwrap();
+    let database = in_memory();
     let txn = database.begin_write().unwrap();
     let mut roll = WriteTables::open(&txn).unwrap().places;
     for number in 0..30 {
@@ -154,8 +151,7 @@ fn a_group_of_any_length_gathers_in_bounded_memory() {
 
 #[test]
 fn chunks_are_packed_anew_down_to_the_first_that_is_packed_and_so_many_bytes_at_a_time() {
-    let backend = redb::backends::InMemoryBackend::new();
-    let database = redb::Builder::new().create_with_backend(backend).unwrap();
+    let database = in_memory();
     let txn = database.begin_write().unwrap();
     let mut roll = WriteTables::open(&txn).unwrap().entries;
     for (first_bytes, expected) in [(PACKED_BYTES, vec![0, 1]), (PACKED_BYTES - 1, vec![0])] {
