@@ -112,7 +112,8 @@ impl Committer<Box<Prepared>, Answer> for Writer {
     }
 
     fn depart(&mut self, group: Pending) -> Result<Logging, Pending> {
-        if !self.syncs() || group.ends.is_some() || self.unread.is_full() || !self.may_fly() {
+        // Groups overlap only where each is synced.
+        if group.ends.is_some() || self.unread.is_full() || !self.may_fly() {
             return Err(group);
         }
         match group {
