@@ -1,5 +1,5 @@
-//! Opening a store: after a clean close, after a kill while nothing was going on, and after a kill in the
-//! middle of commits. Beside that what a store takes: bytes on the disk, memory, and how its file grows while
+//! Opening a store: after a clean close, after a kill while nothing was going on, after a kill in the
+//! middle of commits and after one behind many of them. Beside that what a store takes: bytes on the disk, memory, and how its file grows while
 //! a reader holds an old state. This binary starts itself again to be killed.
 //!
 //! `cargo bench --bench open -- [largest=N] [bytes=N|mix] [rounds=N]`
@@ -28,6 +28,10 @@ use treering_tree::{
 const KEPT: usize = 10_000;
 /// Commits of a child before it is killed.
 const COMMITS: u64 = 200;
+/// Callers of a busy one, and appends of each: together just fewer than the index merges at once, so that all have to be
+/// read back.
+const CALLERS: u64 = 64;
+const APPENDS: u64 = 1_000;
 /// By when a store that is left alone has made its checkpoint.
 const IDLE: Duration = Duration::from_millis(600);
 /// What a child that idles has time for, were it not killed.
@@ -55,7 +59,7 @@ fn main() {
             disk_bytes(&file),
             ratio(disk_bytes(&file), payload)
         );
-        opening(&folder, entries, rounds, sizes);
+        opening(&runtime, &folder, entries, rounds, sizes);
         memory(&file, sizes);
         beside_a_reader(&runtime, &folder, sizes);
     }
@@ -70,7 +74,7 @@ fn fill(runtime: &Runtime, folder: &TempDir, entries: u64, sizes: Sizes) {
     runtime.block_on(session.append(summary, Expect::Any)).unwrap();
 }
 
-fn opening(folder: &TempDir, entries: u64, rounds: usize, sizes: Sizes) {
+fn opening(runtime: &Runtime, folder: &TempDir, entries: u64, rounds: usize, sizes: Sizes) {
     let file = folder.path().join("store");
     let timed = || {
         let start = Instant::now();
@@ -87,10 +91,19 @@ fn opening(folder: &TempDir, entries: u64, rounds: usize, sizes: Sizes) {
         child.wait().unwrap();
         timed()
     };
+    let many_killed = || {
+        let took = killed("many", Duration::ZERO);
+        // Who writes once more and closes it merges what the others are not to be charged for.
+        let session = Session::new(store(folder, "store", options()), "after", Sources::system());
+        let draft = session.draft(Kind::Note, Body::new("text", "after"));
+        runtime.block_on(session.append(draft, Expect::Any)).unwrap();
+        took
+    };
     let mut rows: Vec<Row<'_>> = vec![
         ("a clean close".into(), Box::new(timed)),
         ("a kill while idle".into(), Box::new(|| killed("idle", IDLE))),
         ("a kill in the middle of commits".into(), Box::new(|| killed("append", Duration::ZERO))),
+        ("a kill behind 64,000 appends".into(), Box::new(many_killed)),
     ];
     compare(&format!("opening {entries} entries after"), "ms", rounds, &mut rows);
 }
@@ -161,8 +174,10 @@ fn told(child: &mut Child) {
 fn child(runtime: &Runtime, role: &str, file: &Path, sizes: Sizes) {
     let store: Arc<dyn Store> = Arc::new(RedbStore::open(file, options()).unwrap());
     let session = Session::new(Arc::clone(&store), "long", Sources::system());
-    if role == "read" {
-        return read(runtime, &store, &session);
+    match role {
+        "read" => return read(runtime, &store, &session),
+        "many" => return runtime.block_on(many(&store, sizes)),
+        _ => {}
     }
     for commits in 1.. {
         let draft: Draft = session.draft(Kind::Note, Body::new("text", sizes.body(commits)));
@@ -174,6 +189,26 @@ fn child(runtime: &Runtime, role: &str, file: &Path, sizes: Sizes) {
             }
         }
     }
+}
+
+/// Many callers append at a time until the process is killed, with no pause behind.
+async fn many(store: &Arc<dyn Store>, sizes: Sizes) {
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let session = Session::new(Arc::clone(store), format!("{caller}"), Sources::system());
+            tokio::spawn(async move {
+                for nth in 0..APPENDS {
+                    let body = Body::new("text", sizes.body(caller * APPENDS + nth));
+                    session.append(session.draft(Kind::Note, body), Expect::Any).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    println!("committed");
+    std::thread::sleep(UNTIL_KILLED);
 }
 
 fn read(runtime: &Runtime, store: &Arc<dyn Store>, session: &Session) {

@@ -160,3 +160,20 @@ async fn more_sessions_than_are_kept_in_memory_all_go_on() {
     }
     assert_eq!(store.verify().await.unwrap().problems, []);
 }
+
+#[tokio::test]
+async fn a_quarter_of_what_gathers_is_merged_where_nobody_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let store = Arc::new(RedbStore::open(&path, options(64)).unwrap());
+    let mut nth = 0;
+    for [entries, left] in [[15, 15], [16, 0], [31, 15], [32, 0]] {
+        while nth < entries {
+            session(&store).append(draft(nth), Expect::Any).await.unwrap();
+            nth += 1;
+        }
+        store.checkpoint().await.unwrap();
+        assert_eq!(store.stats().await.unwrap().unmerged, left as u64, "{entries} entries");
+    }
+    assert_eq!(store.verify().await.unwrap().problems, []);
+}

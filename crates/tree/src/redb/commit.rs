@@ -222,11 +222,14 @@ impl Writer {
     }
 
     /// Saves redb with its allocator's state: reopening after a crash then costs milliseconds instead of
-    /// reading the whole file, and the log begins anew. Goes on with a merge that is under way. No group may be in
-    /// flight.
+    /// reading the whole file, and the log begins anew. While nobody waits, goes on with a merge that is under way
+    /// or worth it. No group may be in flight.
     pub(super) fn save(&mut self, scrubbed: Option<&Scrubbed>) -> Result<()> {
         let open = self.shared.open()?;
         open.check_writable()?;
+        if !self.shared.queue.has_waiting() {
+            self.merging.pauses();
+        }
         if open.sharing.is_shared() && !self.merging.is_due() {
             // Every commit of a shared store is a checkpoint.
             self.dirty = false;
@@ -255,6 +258,7 @@ impl Writer {
             if !self.merging.is_due() || self.shared.queue.has_waiting() {
                 return Ok(());
             }
+            self.merging.pauses();
         }
     }
 

@@ -20,9 +20,13 @@ use crate::place::{Number, Place};
 type Bytes = &'static [u8];
 
 /// Entries that gather before a generation is merged, where nobody says otherwise.
-pub(super) const GENERATION_ENTRIES: usize = 16_384;
+pub(super) const GENERATION_ENTRIES: usize = 65_536;
 /// The part of a generation that is merged in one commit: bounds what an append may wait for the merge.
-const SLICES: usize = 16;
+const SLICES: usize = 64;
+/// The part that is merged while nobody waits, in so many commits, where at least that much gathered: opening reads it
+/// back otherwise.
+const PAUSE_PART: usize = 4;
+const PAUSE_SLICES: usize = 16;
 /// Keys merged for each entry appended since the last slice, so that a merge ends before the next
 /// generation is full.
 const KEYS_PER_ENTRY: usize = 4;
@@ -187,6 +191,8 @@ pub(super) struct Merging {
     gathered: usize,
     /// Entries since the last slice.
     since_slice: usize,
+    /// Whether what gathered is merged before it is a generation.
+    is_early: bool,
     merge: Option<Merge>,
 }
 
@@ -200,7 +206,7 @@ impl Index {
         let view = View { generations: vec![Arc::default()], first: indexed };
         let index = Self { view: RwLock::new(view.clone()), known: Mutex::new(indexed) };
         let gathered = index.gather(&view, tables, indexed)?;
-        Ok((index, Merging { after, gathered, since_slice: 0, merge: None }))
+        Ok((index, Merging { after, gathered, since_slice: 0, is_early: false, merge: None }))
     }
 
     /// Reads keys of entries that are not known yet, which is nothing but at opening and after other processes
@@ -299,9 +305,9 @@ impl Index {
         entries: Number,
     ) -> Result<Option<Number>, Fault> {
         let appended = std::mem::take(&mut merging.since_slice);
-        if merging.merge.is_none() && merging.gathered >= merging.after {
+        if merging.merge.is_none() && merging.is_due() {
             merging.merge = self.freeze(entries);
-            merging.gathered = 0;
+            (merging.gathered, merging.is_early) = (0, false);
         }
         let least = (merging.after / SLICES).max(1);
         let Some(merge) = &mut merging.merge else {
@@ -341,7 +347,18 @@ impl Index {
 impl Merging {
     /// Whether a merge is under way, or due.
     pub(super) fn is_due(&self) -> bool {
-        self.merge.is_some() || self.gathered >= self.after
+        self.merge.is_some() || self.is_early || self.gathered >= self.after
+    }
+
+    /// Whether so much gathered that a pause is worth a merge.
+    pub(super) fn is_worth_a_pause(&self) -> bool {
+        self.gathered >= self.after.div_ceil(PAUSE_PART)
+    }
+
+    /// Says that nobody waits for the next slice.
+    pub(super) fn pauses(&mut self) {
+        self.is_early |= self.merge.is_none() && self.is_worth_a_pause();
+        self.since_slice = self.since_slice.max(self.after / PAUSE_SLICES / KEYS_PER_ENTRY);
     }
 }
 

@@ -207,10 +207,12 @@ impl Writer {
         }
     }
 
-    /// Whether a pause is to be used for a checkpoint. What the log holds costs little to do again.
+    /// Whether a pause is to be used for a checkpoint. What the log holds costs little to do again, and a few keys to
+    /// read back.
     fn wants_checkpoint(&self) -> bool {
         let logged = self.shared.options.durability.is_logged();
-        self.dirty && (!logged || self.log.is_used(PAUSE_PART))
+        let has_much = self.log.is_used(PAUSE_PART) || self.merging.is_worth_a_pause();
+        self.dirty && (!logged || has_much)
     }
 
     /// Closes the handle that failed and opens the store again; where that fails it stays degraded, and
