@@ -355,7 +355,8 @@ impl Merging {
         self.gathered >= self.after.div_ceil(PAUSE_PART)
     }
 
-    /// Says that nobody waits for the next slice.
+    /// Says that nobody waits for the next slice: it is as large as so many appends would make it, and the first of a
+    /// merge that is worth it.
     pub(super) fn pauses(&mut self) {
         self.is_early |= self.merge.is_none() && self.is_worth_a_pause();
         self.since_slice = self.since_slice.max(self.after / PAUSE_SLICES / KEYS_PER_ENTRY);

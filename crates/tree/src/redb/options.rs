@@ -170,7 +170,7 @@ impl Options {
 
     /// Bytes of the log in the file of a store that is created: 4 MiB by default. A change that does not fit
     /// takes two syncs instead of one, as does one that finds it full. A longer log makes that rarer, and
-    /// opening after a crash slower, by about 10 ms per MiB.
+    /// opening after a crash slower, by about 3 ms per MiB.
     #[must_use]
     pub fn log_bytes(mut self, bytes: u64) -> Self {
         self.log_bytes = bytes;
