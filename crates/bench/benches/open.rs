@@ -1,6 +1,7 @@
 //! Opening a store: after a clean close, after a kill while nothing was going on, after a kill in the
-//! middle of commits and after one behind many of them. Beside that what a store takes: bytes on the disk, memory, and how its file grows while
-//! a reader holds an old state. This binary starts itself again to be killed.
+//! middle of commits and after one behind many of them. Beside that what a store takes: bytes on the
+//! disk, memory, and how its file grows while a reader holds an old state. This binary starts itself
+//! again to be killed.
 //!
 //! `cargo bench --bench open -- [largest=N] [bytes=N|mix] [rounds=N]`
 

@@ -227,15 +227,15 @@ impl Writer {
     pub(super) fn save(&mut self, scrubbed: Option<&Scrubbed>) -> Result<()> {
         let open = self.shared.open()?;
         open.check_writable()?;
-        if !self.shared.queue.has_waiting() {
-            self.merging.pauses();
-        }
-        if open.sharing.is_shared() && !self.merging.is_due() {
-            // Every commit of a shared store is a checkpoint.
-            self.dirty = false;
-            return Ok(());
-        }
         loop {
+            if !self.shared.queue.has_waiting() {
+                self.merging.pauses();
+            }
+            if open.sharing.is_shared() && !self.merging.is_due() {
+                // Every commit of a shared store is a checkpoint.
+                self.dirty = false;
+                return Ok(());
+            }
             let (known, merging, sessions) =
                 (&self.counters, &mut self.merging, &mut self.sessions);
             let (round, tails) = (self.round.take(), self.tails.take());
@@ -258,7 +258,6 @@ impl Writer {
             if !self.merging.is_due() || self.shared.queue.has_waiting() {
                 return Ok(());
             }
-            self.merging.pauses();
         }
     }
 

@@ -170,7 +170,7 @@ impl Options {
 
     /// Bytes of the log in the file of a store that is created: 4 MiB by default. A change that does not fit
     /// takes two syncs instead of one, as does one that finds it full. A longer log makes that rarer, and
-    /// opening after a crash slower, by about 3 ms per MiB.
+    /// opening after a crash slower: what is in it is done again.
     #[must_use]
     pub fn log_bytes(mut self, bytes: u64) -> Self {
         self.log_bytes = bytes;
@@ -195,7 +195,7 @@ impl Options {
     /// Entries whose index keys gather in memory before they are merged into the file, in slices: 65,536 by
     /// default, and a quarter of them where nobody comes for a moment and when the store is closed. Fewer make
     /// every append dearer; what is not merged, up to twice as many where a process is killed while it appends,
-    /// is read back when the store is opened, about a quarter of a microsecond each.
+    /// is read back when the store is opened, about half a microsecond each.
     #[must_use]
     pub fn merge_after(mut self, entries: usize) -> Self {
         self.merge_after = entries.max(1);
