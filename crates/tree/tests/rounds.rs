@@ -60,6 +60,8 @@ fn what_was_answered_is_read_although_its_round_meets_damage() {
     let backend = disk.clone();
     let options = Options::new(Sources::fixed(1))
         .write_ahead(false)
+        // What a round wrote is read back from the disk.
+        .direct_io(false)
         .idle_checkpoint(None)
         .cache_bytes(0)
         .entry_cache_bytes(0)

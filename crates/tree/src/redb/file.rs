@@ -11,6 +11,7 @@ use redb::{Builder, Database, StorageBackend};
 
 use super::Options;
 use super::ahead::Ahead;
+use super::direct::Direct;
 use super::fault::{STORE_FILE, guarded};
 use super::keyring::Keyring;
 use super::layout::{Layout, PAGE_BYTES, Region};
@@ -43,6 +44,20 @@ pub(super) enum Place {
 /// Makes a backend over the same bytes, each time it is called.
 pub type BackendFactory = dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send + Sync;
 
+/// What a database is kept in.
+struct Bytes {
+    backend: Box<dyn StorageBackend>,
+    /// The same, open for writes past the page cache.
+    past: Option<File>,
+    writes_ahead: bool,
+}
+
+impl Bytes {
+    fn of(backend: impl StorageBackend) -> Self {
+        Self { backend: Box::new(backend), past: None, writes_ahead: false }
+    }
+}
+
 /// A database, and where its log is.
 pub(super) struct Opened {
     pub(super) database: Database,
@@ -64,7 +79,7 @@ impl Opened {
 
 /// Opens the database, which is created where there is none. `switch` cuts it off later.
 pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<Opened> {
-    let open = |backend, ahead| database(backend, options, switch.clone(), ahead, options.sharing);
+    let open = |bytes| database(bytes, options, switch.clone(), options.sharing);
     match place {
         Place::File(path) => {
             if !exists(path)? {
@@ -72,18 +87,19 @@ pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<
             }
             let file = open_existing(path, true)?;
             let named = Named::new(path, &file)?;
-            let backend = guarded(|| Ok(FileBackend::new(file)?))?;
-            let store = open(Box::new(backend), options.write_ahead)
+            let past = options.gathers().then(|| named.open_past_cache()).flatten();
+            let backend = Box::new(guarded(|| Ok(FileBackend::new(file)?))?);
+            let store = open(Bytes { backend, past, writes_ahead: options.write_ahead })
                 .map_err(|error| locked(error, path))?;
             // A rewrite may have put another file there before this one was locked.
             named.check()?;
             Ok(Opened { named: Some(named), ..store })
         }
-        Place::Memory => fresh(open(Box::new(InMemoryBackend::new()), false)?, options),
+        Place::Memory => fresh(open(Bytes::of(InMemoryBackend::new()))?, options),
         Place::Custom(factory) => {
             let backend = factory().map_err(|cause| storage("opening the backend", cause))?;
             let is_new = backend.len().map_err(|cause| storage("reading the length", cause))? == 0;
-            let store = open(backend, false)?;
+            let store = open(Bytes { backend, past: None, writes_ahead: false })?;
             if is_new { fresh(store, options) } else { Ok(store) }
         }
     }
@@ -102,7 +118,7 @@ pub(super) fn open_sheltered(place: &Place, options: &Options, switch: &Switch) 
         }
     };
     let shelter = Shelter::new(backend).map_err(|cause| storage("reading the length", cause))?;
-    database(Box::new(shelter), options, switch.clone(), false, Sharing::Exclusive)
+    database(Bytes::of(shelter), options, switch.clone(), Sharing::Exclusive)
 }
 
 fn exists(path: &Path) -> Result<bool> {
@@ -172,6 +188,24 @@ impl Named {
         // The process may go to another folder.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Ok(Self { path, is: identity(&opened) })
+    }
+
+    /// The file again, for writes past the page cache, where there are such.
+    fn open_past_cache(&self) -> Option<File> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::OFlags;
+            use std::os::unix::fs::OpenOptionsExt as _;
+
+            let flags = OFlags::DIRECT | OFlags::NOFOLLOW;
+            let mut options = OpenOptions::new();
+            options.write(true).custom_flags(flags.bits().cast_signed());
+            let file = options.open(&self.path).ok()?;
+            // The name may be another file's by now.
+            (identity(&file.metadata().ok()?) == self.is).then_some(file)
+        }
+        #[cfg(not(target_os = "linux"))]
+        None
     }
 
     /// Refuses a name that is another file's now, or none's: what is written to this one, nobody who opens
@@ -245,20 +279,15 @@ fn create(path: &Path, wanted: &Options) -> Result<()> {
         let backend = guarded(|| Ok(FileBackend::new(file)?))?;
         let wanted = wanted.clone().cache_bytes(CREATING_BYTES);
         let alone = Sharing::Exclusive;
-        let store = database(Box::new(backend), &wanted, Switch::default(), false, alone)?;
+        let store = database(Bytes::of(backend), &wanted, Switch::default(), alone)?;
         drop(fresh(store, &wanted)?);
         Ok(())
     })
 }
 
-fn database(
-    backend: Box<dyn StorageBackend>,
-    options: &Options,
-    switch: Switch,
-    writes_ahead: bool,
-    sharing: Sharing,
-) -> Result<Opened> {
-    let backend: Arc<dyn StorageBackend> = Arc::new(Switched::new(backend, switch));
+fn database(bytes: Bytes, options: &Options, switch: Switch, sharing: Sharing) -> Result<Opened> {
+    let Bytes { backend, past, writes_ahead } = bytes;
+    let backend: Arc<dyn StorageBackend> = Arc::new(Switched::new(backend, switch.clone()));
     let layout = Layout::of(&*backend, Layout::new(options.log_bytes));
     let layout = layout.map_err(|cause| storage("reading the first page", cause))?;
     let layout = layout.ok_or_else(|| Error::corrupt(STORE_FILE, "its first page is damaged"))?;
@@ -266,8 +295,10 @@ fn database(
     let mut builder = Builder::new();
     builder.set_cache_size(options.cache_bytes);
     let database = guarded(|| {
-        // Behind a log, redb's own syncs are few.
-        if writes_ahead && !options.durability.is_logged() {
+        // Behind a log, redb's own syncs are few, and each is of many pages.
+        if options.gathers() {
+            sharing.open(&mut builder, Direct::new(region.clone(), switch, past))
+        } else if writes_ahead && !options.durability.is_logged() {
             sharing.open(&mut builder, Ahead::new(region.clone()))
         } else {
             sharing.open(&mut builder, region.clone())

@@ -8,6 +8,7 @@ use redb::backends::InMemoryBackend;
 use redb::{BackendError, StorageBackend};
 
 use super::ahead::Ahead;
+use super::direct::Direct;
 use super::layout::Region;
 use super::shelter::Shelter;
 use super::switch::{Switch, Switched};
@@ -122,6 +123,8 @@ fn layers_pass_all_on_and_a_region_further_back() {
         (0, Box::new(Switched::new(Box::new(told.clone()), Switch::default()))),
         (4_096, Box::new(Region { backend: Arc::new(told.clone()), start: 4_096 })),
     ];
+    let region = Region { backend: Arc::new(told.clone()), start: 4_096 };
+    layers.push((4_096, Box::new(Direct::new(region, Switch::default(), None))));
     layers.push((0, Box::new(super::turn::Turn::new(Box::new(told.clone())))));
     for (start, layer) in layers {
         calls(&*layer);

@@ -18,6 +18,9 @@ mod commit;
 mod damage_tests;
 #[cfg(test)]
 mod degraded_tests;
+mod direct;
+#[cfg(test)]
+mod direct_tests;
 mod erase;
 mod fault;
 mod file;

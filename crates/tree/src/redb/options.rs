@@ -70,6 +70,7 @@ pub struct Options {
     pub(super) cache_bytes: usize,
     pub(super) kept: Limits,
     pub(super) write_ahead: bool,
+    pub(super) direct_io: bool,
     pub(super) log_bytes: u64,
     pub(super) encrypt: Option<Arc<dyn Encrypt>>,
     pub(super) merge_after: usize,
@@ -91,6 +92,7 @@ impl Options {
             cache_bytes: 256 << 20,
             kept: Limits { entry_bytes: 64 << 20, context_bytes: 64 << 20 },
             write_ahead: cfg!(target_os = "linux"),
+            direct_io: cfg!(target_os = "linux"),
             log_bytes: LOG_BYTES,
             encrypt: None,
             merge_after: index::GENERATION_ENTRIES,
@@ -166,6 +168,22 @@ impl Options {
     pub fn write_ahead(mut self, ahead: bool) -> Self {
         self.write_ahead = ahead;
         self
+    }
+
+    /// Whether the pages of a large commit (1 MiB or more behind the log) are written past the kernel's page cache: the
+    /// default on Linux. Where file system or device refuse it they are written the usual way, as with
+    /// [`Durability::TwoPhase`] and [`Durability::None`] and where the store is shared. It takes up to 4 MiB of memory.
+    /// A page is read from the disk when it is no longer among [`Options::cache_bytes`], so say no where those are few and
+    /// much is read.
+    #[must_use]
+    pub fn direct_io(mut self, direct: bool) -> Self {
+        self.direct_io = direct;
+        self
+    }
+
+    /// Whether what redb writes is gathered until a sync.
+    pub(super) fn gathers(&self) -> bool {
+        self.direct_io && self.durability.is_logged() && !self.sharing.is_shared()
     }
 
     /// Bytes of the log in the file of a store that is created: 4 MiB by default. A change that does not fit

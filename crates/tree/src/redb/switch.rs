@@ -46,6 +46,13 @@ impl Switch {
     pub(super) fn is_cut(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
+
+    pub(super) fn check(&self) -> io::Result<()> {
+        if self.is_cut() {
+            return Err(io::Error::other("cut off after damage was met"));
+        }
+        Ok(())
+    }
 }
 
 /// Any backend, behind a switch.
@@ -61,9 +68,7 @@ impl Switched {
     }
 
     fn under(&self) -> io::Result<&dyn StorageBackend> {
-        if self.switch.is_cut() {
-            return Err(io::Error::other("cut off after damage was met"));
-        }
+        self.switch.check()?;
         Ok(&*self.backend)
     }
 }
