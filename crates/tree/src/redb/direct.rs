@@ -36,9 +36,17 @@ const PAGE: u64 = PAGE_BYTES as u64;
 pub(super) struct Direct {
     region: Region,
     switch: Switch,
-    /// The same file, open for writes past the page cache, until they are refused. Whoever writes anything holds it.
-    past: Mutex<Option<File>>,
+    /// The way past the page cache, until it is refused. Whoever writes anything holds it.
+    past: Mutex<Option<Past>>,
     gathered: RwLock<Gathered>,
+}
+
+/// The same file, open for writes past the page cache.
+#[derive(Debug)]
+struct Past {
+    file: File,
+    /// Whether the page cache was seen to find what went past it.
+    is_found: bool,
 }
 
 /// What was written and has not come to the file.
@@ -109,6 +117,7 @@ impl Gathered {
 impl Direct {
     /// Over these bytes, which are those of `past` where it is a file.
     pub(super) fn new(region: Region, switch: Switch, past: Option<File>) -> Self {
+        let past = past.map(|file| Past { file, is_found: false });
         Self { region, switch, past: Mutex::new(past), gathered: RwLock::default() }
     }
 
@@ -117,7 +126,7 @@ impl Direct {
         Ok(&self.region)
     }
 
-    fn turn(&self) -> MutexGuard<'_, Option<File>> {
+    fn turn(&self) -> MutexGuard<'_, Option<Past>> {
         self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -126,7 +135,7 @@ impl Direct {
     }
 
     /// Writes what was gathered. Where that fails it stays, to be written again.
-    fn settle(&self, past: &mut Option<File>) -> io::Result<()> {
+    fn settle(&self, past: &mut Option<Past>) -> io::Result<()> {
         // Readers see it in either place.
         let gathered = self.gathered.read().unwrap_or_else(PoisonError::into_inner);
         if gathered.pieces.is_empty() {
@@ -157,20 +166,36 @@ impl Direct {
 
     /// Whether the run is written; if not, whatever was must be written again. What is refused once is not tried again:
     /// file systems differ in what they ask for, and a full disk has an error for who writes the usual way.
-    fn goes_past(&self, run: &Run<'_>, past: &mut Option<File>) -> bool {
+    fn goes_past(&self, run: &Run<'_>, past: &mut Option<Past>) -> bool {
         let start = self.region.start;
-        let at = start.saturating_add(run.at);
-        let is_apart = at >= start.next_multiple_of(APART_BYTES);
-        let Some(file) = past.as_mut().filter(|_| is_apart && run.bytes >= LEAST_RUN_BYTES) else {
+        let is_apart = start.saturating_add(run.at) >= start.next_multiple_of(APART_BYTES);
+        let Some(open) = past.as_mut().filter(|_| is_apart && run.bytes >= LEAST_RUN_BYTES) else {
             return false;
         };
-        let written = file.seek(SeekFrom::Start(at)).and_then(|_| file.write_vectored(&run.pieces));
-        if matches!(written, Ok(bytes) if bytes == run.bytes) {
+        let written = self.write_past(run, open);
+        if matches!(written, Ok(true)) {
             return true;
         }
         tracing::debug!(?written, bytes = run.bytes, "no more writes past the page cache");
         *past = None;
         false
+    }
+
+    /// Whether all of it is written, and found. A file system that does not keep the page cache in step would go on
+    /// showing what was there: the first run is looked for where something is kept.
+    fn write_past(&self, run: &Run<'_>, past: &mut Past) -> io::Result<bool> {
+        let mut last = [0; PAGE_BYTES];
+        let last_at = run.at.saturating_add(run.bytes as u64) - PAGE;
+        if !past.is_found {
+            self.region.read(last_at, &mut last)?;
+        }
+        past.file.seek(SeekFrom::Start(self.region.start.saturating_add(run.at)))?;
+        let is_whole = past.file.write_vectored(&run.pieces)? == run.bytes;
+        if !past.is_found {
+            self.region.read(last_at, &mut last)?;
+            past.is_found = run.pieces.last().is_some_and(|piece| piece.ends_with(&last));
+        }
+        Ok(is_whole && past.is_found)
     }
 }
 

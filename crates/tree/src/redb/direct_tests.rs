@@ -1,5 +1,6 @@
 //! Whatever is gathered, and wherever it goes, redb's bytes are what was written to them last: while they are gathered,
-//! behind a sync, on a file that takes writes past the page cache, on one that refuses them, and where there is none.
+//! behind a sync, on a file that takes writes past the page cache, on one that refuses them
+//! or does not show them, and where there is none.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Seek as _;
@@ -41,6 +42,10 @@ fn on(disk: &Disk, switch: &Switch) -> Bytes {
 fn on_file(again: &OpenOptions) -> (Bytes, Option<File>) {
     let file = tempfile::NamedTempFile::new().unwrap();
     let past = again.open(file.path()).ok();
+    on_files(file, past)
+}
+
+fn on_files(file: tempfile::NamedTempFile, past: Option<File>) -> (Bytes, Option<File>) {
     let seen = past.as_ref().map(|past| past.try_clone().unwrap());
     let backend = Arc::new(FileBackend::new(file.reopen().unwrap()).unwrap());
     let direct = Direct::new(Region { backend, start: START }, Switch::default(), past);
@@ -135,6 +140,12 @@ proptest! {
     #[test]
     fn bytes_are_as_told_where_the_file_refuses(calls in calls()) {
         is_as_told(&on_file(OpenOptions::new().read(true)).0, &calls);
+    }
+
+    #[test]
+    fn bytes_are_as_told_where_writes_past_the_page_cache_are_not_found(calls in calls()) {
+        let elsewhere = tempfile::tempfile().unwrap();
+        is_as_told(&on_files(tempfile::NamedTempFile::new().unwrap(), Some(elsewhere)).0, &calls);
     }
 
     #[cfg(target_os = "linux")]

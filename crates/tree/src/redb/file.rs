@@ -199,7 +199,7 @@ impl Named {
 
             let flags = OFlags::DIRECT | OFlags::NOFOLLOW;
             let mut options = OpenOptions::new();
-            options.write(true).custom_flags(flags.bits().cast_signed());
+            options.read(true).write(true).custom_flags(flags.bits().cast_signed());
             let file = options.open(&self.path).ok()?;
             // The name may be another file's by now.
             (identity(&file.metadata().ok()?) == self.is).then_some(file)
