@@ -14,12 +14,14 @@ use treering_tree::{Body, Error, Expect, Id, Kind, Options, RedbStore, Session, 
 
 const STORE: &str = "TREERING_KILL_STORE";
 const WRITERS: &str = "TREERING_KILL_WRITERS";
-/// Writers of every fourth child: enough that one group is applied while another is made durable.
+/// Writers of every fourth child: enough that one group is applied while another is made durable, and the log is full
+/// before the end, so that the kill may meet a large commit on its way past the page cache.
 const MANY: usize = 48;
+const LOG_BYTES: u64 = 5 << 18;
 
 fn open(path: &Path, seed: u64) -> Result<Arc<dyn Store>, Error> {
-    let options =
-        Options::new(Sources::fixed(seed)).idle_checkpoint(Some(Duration::from_millis(5)));
+    let options = Options::new(Sources::fixed(seed)).log_bytes(LOG_BYTES);
+    let options = options.idle_checkpoint(Some(Duration::from_millis(5)));
     Ok(Arc::new(RedbStore::open(path, options)?))
 }
 
@@ -46,12 +48,12 @@ async fn child_appends_until_it_is_killed() {
 }
 
 async fn append_for_ever(session: Session, number: u64) {
+    let mut rng = Rng::new(number);
     loop {
-        let sizes = [10, 700, 5_000];
-        let drafts = sizes
-            .iter()
-            .map(|size| session.draft(Kind::User, Body::new("text", vec![b'x'; *size])));
-        let done = session.append_all(drafts.collect(), Expect::Any).await.unwrap();
+        // Nothing makes them shorter.
+        let drafts = [10, 700, 5_000]
+            .map(|size| session.draft(Kind::User, Body::new("bytes", rng.bytes(size))));
+        let done = session.append_all(drafts.into(), Expect::Any).await.unwrap();
         writeln!(std::io::stdout().lock(), "ack {number} {}", done.head.unwrap()).unwrap();
     }
 }
