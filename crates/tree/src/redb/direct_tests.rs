@@ -66,7 +66,7 @@ fn place(range: Range<u64>) -> Range<usize> {
     usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()
 }
 
-/// No two pages are alike, and none is like itself at another place.
+/// Pages beside each other differ, and so do two writes of one page.
 fn content(range: Range<u64>, with: u8) -> Vec<u8> {
     range.map(|at| with.wrapping_add((at / 512 % 251) as u8)).collect()
 }

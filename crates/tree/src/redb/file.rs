@@ -53,8 +53,8 @@ struct Bytes {
 }
 
 impl Bytes {
-    fn of(backend: impl StorageBackend) -> Self {
-        Self { backend: Box::new(backend), past: None, writes_ahead: false }
+    fn of(backend: Box<dyn StorageBackend>) -> Self {
+        Self { backend, past: None, writes_ahead: false }
     }
 }
 
@@ -95,11 +95,11 @@ pub(super) fn open(place: &Place, options: &Options, switch: &Switch) -> Result<
             named.check()?;
             Ok(Opened { named: Some(named), ..store })
         }
-        Place::Memory => fresh(open(Bytes::of(InMemoryBackend::new()))?, options),
+        Place::Memory => fresh(open(Bytes::of(Box::new(InMemoryBackend::new())))?, options),
         Place::Custom(factory) => {
             let backend = factory().map_err(|cause| storage("opening the backend", cause))?;
             let is_new = backend.len().map_err(|cause| storage("reading the length", cause))? == 0;
-            let store = open(Bytes { backend, past: None, writes_ahead: false })?;
+            let store = open(Bytes::of(backend))?;
             if is_new { fresh(store, options) } else { Ok(store) }
         }
     }
@@ -118,7 +118,7 @@ pub(super) fn open_sheltered(place: &Place, options: &Options, switch: &Switch) 
         }
     };
     let shelter = Shelter::new(backend).map_err(|cause| storage("reading the length", cause))?;
-    database(Bytes::of(shelter), options, switch.clone(), Sharing::Exclusive)
+    database(Bytes::of(Box::new(shelter)), options, switch.clone(), Sharing::Exclusive)
 }
 
 fn exists(path: &Path) -> Result<bool> {
@@ -276,7 +276,7 @@ fn create(path: &Path, wanted: &Options) -> Result<()> {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(temporary).map_err(doing)?;
-        let backend = guarded(|| Ok(FileBackend::new(file)?))?;
+        let backend = Box::new(guarded(|| Ok(FileBackend::new(file)?))?);
         let wanted = wanted.clone().cache_bytes(CREATING_BYTES);
         let alone = Sharing::Exclusive;
         let store = database(Bytes::of(backend), &wanted, Switch::default(), alone)?;
