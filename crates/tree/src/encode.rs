@@ -145,9 +145,9 @@ fn short_len(len: usize) -> [u8; 2] {
 /// What most rows fit in.
 const ROW_BYTES: usize = 256;
 
-struct Row(Vec<u8>);
+struct Row<'r>(&'r mut Vec<u8>);
 
-impl bincode::enc::write::Writer for Row {
+impl bincode::enc::write::Writer for Row<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
         self.0.extend_from_slice(bytes);
         Ok(())
@@ -156,10 +156,15 @@ impl bincode::enc::write::Writer for Row {
 
 /// Encodes what the engine stores around entries: places, sessions, the journal.
 pub(crate) fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    let mut row = Row(Vec::with_capacity(ROW_BYTES));
-    bincode::serde::encode_into_writer(value, &mut row, bincode::config::standard())
-        .map_err(|cause| Error::corrupt("row", format!("cannot be encoded: {cause}")))?;
-    Ok(row.0)
+    let mut row = Vec::with_capacity(ROW_BYTES);
+    pack_onto(&mut row, value)?;
+    Ok(row)
+}
+
+/// Encodes it behind what is there.
+pub(crate) fn pack_onto<T: Serialize>(row: &mut Vec<u8>, value: &T) -> Result<()> {
+    bincode::serde::encode_into_writer(value, Row(row), bincode::config::standard())
+        .map_err(|cause| Error::corrupt("row", format!("cannot be encoded: {cause}")))
 }
 
 /// 32 bytes as bytes: serde's arrays go one byte at a time.

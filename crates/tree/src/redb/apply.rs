@@ -21,8 +21,8 @@ pub(super) struct Applier<'t, 'w> {
     pub(super) keyring: &'w Keyring,
     pub(super) merging: &'w mut Merging,
     pub(super) sessions: &'w mut Sessions,
-    /// The frame that is being written: memory that comes and goes costs more than what is written to it.
-    pub(super) frame: Vec<u8>,
+    /// The row that is being written: memory that comes and goes costs more than what is written to it.
+    pub(super) row: Vec<u8>,
     /// What the present change has appended so far.
     pub(super) appended: Vec<Stored>,
     /// Whether bodies were erased.

@@ -178,7 +178,7 @@ impl Writer {
                     keyring: &open.keyring,
                     merging,
                     sessions,
-                    frame: Vec::new(),
+                    row: Vec::new(),
                     appended: Vec::new(),
                     erased: false,
                     wrote: false,

@@ -81,15 +81,15 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: logged commits, a checkpoint after 100 ms without a commit, 256 MiB of
-    /// file pages, 64 MiB of decoded entries and 64 MiB of contexts in memory.
+    /// The defaults: logged commits, a checkpoint after 100 ms without a commit, and 64 MiB each of file pages, of
+    /// decoded entries and of contexts in memory.
     pub fn new(sources: Sources) -> Self {
         Self {
             sources,
             durability: Durability::default(),
             sharing: Sharing::default(),
             idle_checkpoint: Some(Duration::from_millis(100)),
-            cache_bytes: 256 << 20,
+            cache_bytes: 64 << 20,
             kept: Limits { entry_bytes: 64 << 20, context_bytes: 64 << 20 },
             write_ahead: cfg!(target_os = "linux"),
             direct_io: cfg!(target_os = "linux"),
@@ -124,7 +124,8 @@ impl Options {
         self
     }
 
-    /// Bytes of file pages kept in memory.
+    /// Bytes of file pages kept in memory: 64 MiB by default. Other pages come from the page cache of the kernel, or from
+    /// the disk. More are seldom found again, and while they gather, each append costs memory that is new to the process.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;

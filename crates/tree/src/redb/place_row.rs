@@ -43,11 +43,11 @@ fn lower(number: Number) -> [u8; 2] {
     [first, second]
 }
 
-/// The row of a place.
-pub(super) fn pack(place: &Place) -> Result<Vec<u8>> {
+/// Encodes the row of a place behind what is there.
+pub(super) fn pack_onto(row: &mut Vec<u8>, place: &Place) -> Result<()> {
     let above = |number: Number| place.number.saturating_sub(number) + 1;
     let maybe = |number: Option<Number>| number.map_or(0, above);
-    encode::pack(&Row {
+    let packed = Row {
         number: lower(place.number),
         id: place.id,
         parent: maybe(place.parent),
@@ -67,7 +67,16 @@ pub(super) fn pack(place: &Place) -> Result<Vec<u8>> {
         pins: maybe(place.pins),
         open: place.open.iter().map(|open| (open.call.to_le_bytes(), above(open.by))).collect(),
         cut: place.cut.clone(),
-    })
+    };
+    encode::pack_onto(row, &packed)
+}
+
+/// The row of a place.
+#[cfg(test)]
+pub(super) fn pack(place: &Place) -> Result<Vec<u8>> {
+    let mut row = Vec::new();
+    pack_onto(&mut row, place)?;
+    Ok(row)
 }
 
 /// The place in a row.

@@ -1,5 +1,7 @@
 //! What a group of changes does to the tables, row by row: what the log records, and how it is done again.
 
+use serde::Serialize;
+
 use super::fault::Fault;
 use super::log::HEAD_BYTES;
 use super::rows::Counters;
@@ -43,6 +45,8 @@ pub(super) struct Redo {
     /// `None` where nothing is recorded, or what was did not fit.
     record: Option<Vec<u8>>,
     room: usize,
+    /// A value that was encoded to be noted: memory that comes and goes costs more than what is written to it.
+    packed: Vec<u8>,
 }
 
 impl Redo {
@@ -50,7 +54,7 @@ impl Redo {
     pub(super) fn within(room: usize, mut buffer: Vec<u8>) -> Self {
         buffer.clear();
         buffer.resize(HEAD_BYTES, 0);
-        Self { record: (room > HEAD_BYTES).then_some(buffer), room }
+        Self { record: (room > HEAD_BYTES).then_some(buffer), room, packed: Vec::new() }
     }
 
     /// Notes what becomes of a row. Once a record does not fit there is none.
@@ -72,9 +76,21 @@ impl Redo {
         record.extend(value);
     }
 
-    /// Whether there is to be a record, if it fits.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.room > 0
+    /// The same of a value that is to be encoded, if there is a record.
+    pub(super) fn note_packed<T: Serialize>(
+        &mut self,
+        does: Does,
+        key: &[u8],
+        value: &T,
+    ) -> Result<()> {
+        if self.record.is_some() {
+            let mut packed = std::mem::take(&mut self.packed);
+            packed.clear();
+            encode::pack_onto(&mut packed, value)?;
+            self.note(does, key, &packed);
+            self.packed = packed;
+        }
+        Ok(())
     }
 
     /// Whether there is a record, and will be one with so many bytes more.
@@ -201,7 +217,7 @@ mod tests {
             [(HEAD_BYTES + noted, true), (HEAD_BYTES + noted - 1, false), (0, false)]
         {
             let mut redo = Redo::within(room, vec![1; 9]);
-            assert_eq!((redo.is_wanted(), redo.fits(0)), (room > 0, room > 0));
+            assert_eq!(redo.fits(0), room > 0);
             redo.note(Does::AppendsEntry, &[0; 8], &[0; 100]);
             assert_eq!(redo.fits(0), fits);
             assert!(!redo.fits(1));

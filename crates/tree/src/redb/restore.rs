@@ -226,7 +226,7 @@ impl Restorer {
                     keyring: &open.keyring,
                     merging,
                     sessions: &mut sessions,
-                    frame: Vec::new(),
+                    row: Vec::new(),
                     appended: Vec::new(),
                     erased: false,
                     wrote: false,

@@ -207,8 +207,7 @@ impl<'t> WriteTables<'t> {
 
     /// Notes what the counters come to.
     pub(super) fn note_counters(&mut self, counters: &Counters) -> Result<()> {
-        self.redo.note(Does::Counts, &[], &encode::pack(counters)?);
-        Ok(())
+        self.redo.note_packed(Does::Counts, &[], counters)
     }
 
     /// Puts the counters, and with them what was appended to the rolls: the last thing before a commit.
@@ -239,10 +238,7 @@ impl<'t> WriteTables<'t> {
 
     /// Notes what becomes of a session's row, which [`Tables::put_session`] writes later.
     pub(super) fn note_session(&mut self, row: &SessionRow) -> Result<()> {
-        if self.redo.is_wanted() {
-            self.redo.note(Does::PutsState, &session_key(row.number), &encode::pack(row)?);
-        }
-        Ok(())
+        self.redo.note_packed(Does::PutsState, &session_key(row.number), row)
     }
 
     pub(super) fn put_session(&mut self, row: &SessionRow) -> Result<(), Fault> {

@@ -66,11 +66,12 @@ impl Applier<'_, '_> {
             activated,
             before: session.journal_root,
         };
-        let bytes = encode::pack(&journal)?;
-        self.tables.append_journal(journal.number, &bytes)?;
+        self.row.clear();
+        encode::pack_onto(&mut self.row, &journal)?;
+        self.tables.append_journal(journal.number, &self.row)?;
         self.counters.journal_rows += 1;
         session.last_journal = journal.number;
-        session.journal_root = encode::chained(&session.journal_root, &bytes);
+        session.journal_root = encode::chained(&session.journal_root, &self.row);
         if created {
             self.tables.put_name(session.name.as_bytes(), session.number)?;
             self.counters.sessions += 1;
@@ -101,10 +102,12 @@ impl Applier<'_, '_> {
                 Some(sealed) => (sealed, None),
                 None => (&**entry, shorter),
             };
-            encode::frame_into(&mut self.frame, stored, place.follows(), shorter);
-            self.counters.stored_bytes += self.frame.len() as u64;
-            self.tables.append_entry(place.number, &self.frame)?;
-            self.tables.append_place(place.number, &place_row::pack(place)?)?;
+            encode::frame_into(&mut self.row, stored, place.follows(), shorter);
+            self.counters.stored_bytes += self.row.len() as u64;
+            self.tables.append_entry(place.number, &self.row)?;
+            self.row.clear();
+            place_row::pack_onto(&mut self.row, place)?;
+            self.tables.append_place(place.number, &self.row)?;
             self.index.insert(self.merging, place);
             self.sessions.grow(place);
             self.appended.push(Stored { place: Arc::clone(place), entry: Arc::clone(entry) });
