@@ -212,12 +212,12 @@ async fn a_session_against_its_name_its_entries_and_its_journal() {
     finds(&[
         (
             "the name of another one",
-            |tables, _| drop(tables.names.insert(b"one".as_slice(), 1).unwrap()),
+            |tables, _| tables.names.insert(b"one".as_slice(), 1).unwrap(),
             &[("session", "one")],
         ),
         (
             "no name",
-            |tables, _| drop(tables.names.remove(b"two".as_slice()).unwrap()),
+            |tables, _| tables.names.remove(b"two".as_slice()).unwrap(),
             &[("counter", "session-names"), ("session", "two")],
         ),
         (

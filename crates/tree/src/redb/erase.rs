@@ -52,7 +52,7 @@ fn change(Erasure { session, at_ms, .. }: &Erasure, entries: Vec<Draft>) -> Chan
     }
 }
 
-impl Applier<'_, '_> {
+impl<'t> Applier<'t, '_> {
     /// Appends those of the tombstones whose targets still have a body, and takes the bodies away.
     pub(super) fn erase(&mut self, change: &Change) -> Result<Committed> {
         let mut bodies = BTreeMap::new();
@@ -126,7 +126,7 @@ impl Applier<'_, '_> {
     }
 
     /// The store as this group has left it so far.
-    pub(super) fn overlay(&self) -> Overlay<'_, '_> {
+    pub(super) fn overlay(&self) -> Overlay<'_, 't> {
         Overlay {
             tables: &self.tables,
             index: self.index,

@@ -322,6 +322,7 @@ fn fresh(store: Opened, options: &Options) -> Result<Opened> {
         txn.set_two_phase_commit(true);
         txn.set_quick_repair(true);
         let mut tables = WriteTables::open(&txn)?;
+        tables.open_all()?;
         tables.put_identity(&identity)?;
         if let Some(master) = &master {
             tables.put_master(master)?;

@@ -6,18 +6,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use redb::ReadableTable;
-
 use super::cache::Spread;
 use super::fault::Fault;
 use super::key_table::KeyTable;
+use super::lazy::Transaction;
 use super::place_row;
 use super::rows::{Counters, IndexKey, id_hash, index_key, number_in};
 use super::tables::{ReadTables, Tables, WriteTables};
 use crate::error::Result;
 use crate::place::{Number, Place};
-
-type Bytes = &'static [u8];
 
 /// Entries that gather before a generation is merged, where nobody says otherwise.
 pub(super) const GENERATION_ENTRIES: usize = 65_536;
@@ -127,7 +124,7 @@ impl View {
     pub(super) fn range(
         &self,
         which: Which,
-        table: &KeyTable<impl ReadableTable<IndexKey, Bytes>>,
+        table: &KeyTable<impl Transaction>,
         (from, to): (IndexKey, IndexKey),
         limit: usize,
     ) -> Result<Vec<IndexKey>, Fault> {
@@ -145,7 +142,7 @@ impl View {
     pub(super) fn numbers(
         &self,
         which: Which,
-        table: &KeyTable<impl ReadableTable<IndexKey, Bytes>>,
+        table: &KeyTable<impl Transaction>,
         hash: u64,
     ) -> Result<Vec<Number>, Fault> {
         let mut numbers = Vec::new();
@@ -211,15 +208,12 @@ impl Index {
 
     /// Reads keys of entries that are not known yet, which is nothing but at opening and after other processes
     /// appended; answers how many.
-    fn gather<B, N, S, I>(
+    fn gather(
         &self,
         view: &View,
-        tables: &Tables<B, N, S, I>,
+        tables: &Tables<impl Transaction>,
         indexed: Number,
-    ) -> Result<usize, Fault>
-    where
-        N: ReadableTable<u64, &'static [u8]>,
-    {
+    ) -> Result<usize, Fault> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut end, mut gathered) = (*known, 0);
         tables.places.visit(indexed.max(*known), |number, bytes| {

@@ -3,9 +3,10 @@
 
 use std::ops::Bound;
 
-use redb::{ReadableTable, Table};
+use redb::WriteTransaction;
 
 use super::fault::Fault;
+use super::lazy::{Lazy, Transaction};
 use super::rows::IndexKey;
 
 type Bytes = &'static [u8];
@@ -16,14 +17,14 @@ const MOST: usize = (4_096 - 64) / KEY_BYTES;
 
 /// A table of keys: each row has those from its own key on, up to that of the next. The first has the least key there
 /// is.
-pub(super) struct KeyTable<T>(pub(super) T);
+pub(super) struct KeyTable<T: Transaction>(pub(super) Lazy<T, IndexKey, Bytes>);
 
 /// The keys of a row; what is behind the last whole one is damage.
 fn keys(row: &[u8]) -> &[IndexKey] {
     row.as_chunks().0
 }
 
-impl<T: ReadableTable<IndexKey, Bytes>> KeyTable<T> {
+impl<T: Transaction> KeyTable<T> {
     /// Keys from `from` to `to`, at most `limit`. O(log n) where they lie close together, as those of one hash.
     pub(super) fn range(
         &self,
@@ -52,7 +53,7 @@ impl<T: ReadableTable<IndexKey, Bytes>> KeyTable<T> {
 
     /// How many keys there are. O(n).
     pub(super) fn len(&self) -> Result<u64, Fault> {
-        self.0.iter()?.try_fold(0, |len, row| Ok(len + keys(row?.1.value()).len() as u64))
+        self.0.rows()?.try_fold(0, |len, row| Ok(len + keys(row?.1.value()).len() as u64))
     }
 }
 
@@ -63,7 +64,7 @@ fn take(found: &mut Vec<IndexKey>, row: &[u8], from: IndexKey, to: IndexKey, lim
     found.extend(ours.take(limit.saturating_sub(found.len())));
 }
 
-impl KeyTable<Table<'_, IndexKey, Bytes>> {
+impl KeyTable<&WriteTransaction> {
     /// Adds keys, which come sorted. O(log n) for each row that they come to.
     pub(super) fn merge(&mut self, mut new: &[IndexKey]) -> Result<(), Fault> {
         let mut all = Vec::with_capacity(2 * MOST);
@@ -94,7 +95,7 @@ impl KeyTable<Table<'_, IndexKey, Bytes>> {
         for (nth, row) in keys.chunks(keys.len().div_ceil(rows).max(1)).enumerate() {
             let key = if nth == 0 { at } else { row[0] };
             let row = row.as_flattened();
-            self.0.insert_reserve(key, row.len())?.as_mut().copy_from_slice(row);
+            self.0.changed()?.insert_reserve(key, row.len())?.as_mut().copy_from_slice(row);
         }
         Ok(())
     }
@@ -156,7 +157,7 @@ mod tests {
                     let few = &expected[..limit.min(expected.len())];
                     assert_eq!(table.range(from, to, limit).unwrap(), few);
                 }
-                let rows = table.0.iter().unwrap().map(|row| row.unwrap().1.value().len());
+                let rows = table.0.rows().unwrap().map(|row| row.unwrap().1.value().len());
                 assert!(rows.into_iter().all(|bytes| (1..=MOST * KEY_BYTES).contains(&bytes)));
             });
         }
@@ -173,7 +174,7 @@ mod tests {
                 keys.sort_unstable();
                 tables.ids.merge(&keys).unwrap();
             }
-            let rows = tables.ids.0.iter().unwrap().count();
+            let rows = tables.ids.0.rows().unwrap().count();
             assert!((100_000 / MOST..100_000 / MOST * 2).contains(&rows), "{rows} rows");
         });
     }

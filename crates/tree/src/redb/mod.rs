@@ -36,6 +36,7 @@ mod killed_tests;
 #[cfg(test)]
 mod layer_tests;
 mod layout;
+mod lazy;
 mod leaf;
 mod log;
 mod open;

@@ -82,9 +82,9 @@ impl Open {
             let damage = damage(&opened.region)?;
             let txn = database.begin_read()?;
             let mut identity = tables::identity(&txn)?;
-            let log = caught_up(&opened, ReadTables::open(&txn)?.counters()?, damage.as_ref())?;
-            let txn = database.begin_read()?;
-            let tables = ReadTables::open(&txn)?;
+            let log = caught_up(&opened, ReadTables::open(txn)?.counters()?, damage.as_ref())?;
+            let tables = ReadTables::open(database.begin_read()?)?;
+            tables.open_all()?;
             let (keyring, secret) = Keyring::open(options, &tables)?;
             identity.secret = secret.unwrap_or(identity.secret);
             let counters = tables.counters()?;

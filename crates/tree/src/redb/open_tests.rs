@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use redb::ReadableTable as _;
-
 use super::fault::{Fault, STORE_FILE};
 use super::file::Place;
 use super::index::Which;
@@ -148,13 +146,13 @@ async fn what_is_left_free_in_a_file_is_given_back() {
         tables.entries.settle().unwrap();
     });
     disk.tamper(&options(), |tables, _| {
-        tables.entries.table.retain(|number, _| number < 10).unwrap();
+        tables.entries.table.changed().unwrap().retain(|number, _| number < 10).unwrap();
     });
     let (mut open, _) = opened(&disk, &options());
     let before = disk.bytes().len();
     open.compact().unwrap();
     assert!(disk.bytes().len() < before, "{} of {before}", disk.bytes().len());
-    let entries = open.snapshot().unwrap().tables.entries.table.iter().unwrap().count();
+    let entries = open.snapshot().unwrap().tables.entries.table.rows().unwrap().count();
     assert!(entries > 0);
 }
 

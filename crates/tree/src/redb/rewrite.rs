@@ -77,7 +77,7 @@ fn rewrite(
         let (mut new, _) = Open::new(&Where::File(temporary.to_owned()), &options)?;
         old.guarded(|| {
             use redb::ReadableDatabase;
-            let from = ReadTables::open(&old.database()?.begin_read()?)?;
+            let from = ReadTables::open(old.database()?.begin_read()?)?;
             let mut txn = new.database()?.begin_write()?;
             txn.set_two_phase_commit(true);
             txn.set_quick_repair(true);

@@ -8,10 +8,11 @@
 
 use std::ops::Range;
 
-use redb::{AccessGuard, ReadableTable, Table};
+use redb::{AccessGuard, Table, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
+use super::lazy::{Lazy, Transaction};
 use crate::encode;
 
 type Bytes = &'static [u8];
@@ -226,14 +227,14 @@ fn insert_chunk(
 }
 
 /// A table of chunks, and what gathers for the next one.
-pub(super) struct Roll<T> {
-    pub(super) table: T,
+pub(super) struct Roll<T: Transaction> {
+    pub(super) table: Lazy<T, u64, Bytes>,
     pub(super) tail: Tail,
     /// Bytes that outlive a commit.
     pub(super) kept_bytes: usize,
 }
 
-impl Roll<Table<'_, u64, Bytes>> {
+impl Roll<&WriteTransaction> {
     /// Appends a row; its number is one more than that of the row before it.
     pub(super) fn push(&mut self, number: u64, row: &[u8]) -> Result<(), Fault> {
         let (rows, bytes) = (self.tail.ends.len(), self.tail.bytes.len());
@@ -250,7 +251,7 @@ impl Roll<Table<'_, u64, Bytes>> {
         let cuts = if kept == 0 { self.tail.cuts() } else { self.tail.short_cuts(kept) };
         let mut start = 0;
         for end in cuts {
-            insert_chunk(&mut self.table, &self.tail, start..end)?;
+            insert_chunk(self.table.changed()?, &self.tail, start..end)?;
             start = end;
         }
         self.tail.leave(start);
@@ -262,7 +263,7 @@ impl Roll<Table<'_, u64, Bytes>> {
     pub(super) fn repack(&mut self) -> Result<(), Fault> {
         self.settle()?;
         let (mut small, mut bytes) = (Vec::new(), 0);
-        for chunk in self.table.iter()?.rev() {
+        for chunk in self.table.rows()?.rev() {
             let (first, chunk) = chunk?;
             let chunk = chunk.value();
             bytes += chunk.len();
@@ -297,11 +298,11 @@ impl Roll<Table<'_, u64, Bytes>> {
             }
         }
         let rows = 0..chunk.ends.len();
-        insert_chunk(&mut self.table, &chunk, rows)
+        insert_chunk(self.table.changed()?, &chunk, rows)
     }
 }
 
-impl<T: ReadableTable<u64, Bytes>> Roll<T> {
+impl<T: Transaction> Roll<T> {
     /// The rows among which that of this number is, if it is there.
     pub(super) fn chunk(&self, number: u64) -> Result<Option<Chunk<'_>>, Fault> {
         if let Some(tail) = self.in_tail(number) {
@@ -347,7 +348,7 @@ impl<T: ReadableTable<u64, Bytes>> Roll<T> {
         if let Some(end) = after(self.tail.rows().last()) {
             return Ok(end);
         }
-        let last = self.table.last()?;
+        let last = self.table.rows()?.next_back().transpose()?;
         let end = last.and_then(|(key, value)| after(rows(key.value(), value.value()).last()));
         Ok(end.unwrap_or(0))
     }
@@ -377,13 +378,13 @@ impl Chunk<'_> {
 
 /// Reads rows one after another, going down for the most part. Where their numbers lie close together,
 /// the next one is in the same chunk, or a step of an open range away, instead of a descent.
-pub(super) struct Reading<'t, T> {
+pub(super) struct Reading<'t, T: Transaction> {
     roll: &'t Roll<T>,
     chunk: Option<Chunk<'t>>,
     before: Option<redb::Range<'t, u64, Bytes>>,
 }
 
-impl<'t, T: ReadableTable<u64, Bytes>> Reading<'t, T> {
+impl<'t, T: Transaction> Reading<'t, T> {
     pub(super) fn new(roll: &'t Roll<T>) -> Self {
         Self { roll, chunk: None, before: None }
     }

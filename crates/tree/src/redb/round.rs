@@ -70,7 +70,7 @@ impl Round {
         &mut self,
         work: impl FnOnce(WriteTables<'_>) -> Result<(T, Tails), Fault>,
     ) -> Result<T, Fault> {
-        let tables = WriteTables::resume(&self.txn, std::mem::take(&mut self.tails))?;
+        let tables = WriteTables::resume(&self.txn, std::mem::take(&mut self.tails));
         let (done, tails) = work(tables)?;
         self.tails = tails;
         Ok(done)
@@ -80,7 +80,7 @@ impl Round {
     pub(super) fn end(self, beside: Beside<'_>, ends: Ends) -> Result<Tails, Fault> {
         let Self { mut txn, tails } = self;
         let Beside { index, merging, counters, sessions } = beside;
-        let mut tables = WriteTables::resume(&txn, tails)?;
+        let mut tables = WriteTables::resume(&txn, tails);
         let indexed = index.merge_slice(merging, &mut tables, counters.entries)?;
         counters.indexed = indexed.unwrap_or(counters.indexed);
         if ends == Ends::Saved {

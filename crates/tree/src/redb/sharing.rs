@@ -4,10 +4,11 @@
 //!
 //! Nothing here makes anything durable, and no process waits for another but for its turn to write.
 
-use redb::{Builder, Database, ReadableTable, StorageBackend};
+use redb::{Builder, Database, StorageBackend};
 
 use super::fault::Fault;
 use super::index::Merging;
+use super::lazy::Transaction;
 use super::open::Open;
 use super::rows::Counters;
 use super::sessions::Sessions;
@@ -93,15 +94,11 @@ impl Open {
 
     /// Empties the caches where bodies were erased since this was last asked. False where `counters` are older
     /// than that: what they belong to must not be kept in the caches of now.
-    pub(super) fn take_up_erasures<B, N, S, I>(
+    pub(super) fn take_up_erasures(
         &self,
-        tables: &Tables<B, N, S, I>,
+        tables: &Tables<impl Transaction>,
         counters: &Counters,
-    ) -> Result<bool, Fault>
-    where
-        B: ReadableTable<&'static [u8], &'static [u8]>,
-        N: ReadableTable<u64, &'static [u8]>,
-    {
+    ) -> Result<bool, Fault> {
         let mut looked = self.looked_through();
         if counters.journal_rows <= *looked {
             return Ok(counters.journal_rows == *looked);

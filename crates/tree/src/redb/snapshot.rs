@@ -63,7 +63,7 @@ impl Snapshot {
     pub(super) fn take(open: &Open, caches: Arc<Caches>) -> Result<Self, Fault> {
         let database = open.database()?;
         let (view, tables, counters) = open.index.with_view(|| {
-            let tables = ReadTables::open(&database.begin_read()?)?;
+            let tables = ReadTables::open(database.begin_read()?)?;
             let counters = tables.counters()?;
             Ok((tables, counters))
         })?;
@@ -201,7 +201,7 @@ impl Snapshot {
     ) -> Result<Vec<SessionInfo>, Fault> {
         // The first name that may follow: names hold no NUL.
         let from = after.map_or_else(Vec::new, |name| [name.as_bytes(), &[0]].concat());
-        let rows = redb::ReadableTable::range(&self.tables.names, from.as_slice()..)?;
+        let rows = self.tables.names.range(from.as_slice()..)?;
         let rows = rows.take(limit.min(limits::PAGE));
         rows.map(|row| self.info(self.tables.session_at(row?.1.value())?)).collect()
     }

@@ -1,13 +1,13 @@
 //! Every redb table, named and typed here alone, in a bundle for writing and one for reading. Keys
 //! and values are numbers and plain bytes; what the bytes mean is `encode.rs`' business.
 
-use redb::{
-    AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, Table,
-    TableDefinition, WriteTransaction,
-};
+use std::sync::Arc;
+
+use redb::{AccessGuard, ReadTransaction, TableDefinition, WriteTransaction};
 
 use super::fault::Fault;
 use super::key_table::KeyTable;
+use super::lazy::{Lazy, Transaction};
 use super::place_row;
 use super::redo::{Does, Redo};
 use super::roll::{Chunk, Roll, SHORT_BYTES, Tail, rows};
@@ -34,34 +34,24 @@ const IDS: TableDefinition<IndexKey, &[u8]> = TableDefinition::new("ids");
 const ALIASES: TableDefinition<IndexKey, &[u8]> = TableDefinition::new("aliases");
 
 /// All tables of one transaction.
-pub(super) struct Tables<B, N, S, I> {
-    meta: B,
-    pub(super) state: B,
-    pub(super) ids: KeyTable<I>,
-    pub(super) aliases: KeyTable<I>,
-    pub(super) entries: Roll<N>,
-    pub(super) places: Roll<N>,
-    pub(super) journal: Roll<N>,
-    pub(super) names: S,
+pub(super) struct Tables<T: Transaction> {
+    meta: Lazy<T, Bytes, Bytes>,
+    pub(super) state: Lazy<T, Bytes, Bytes>,
+    pub(super) ids: KeyTable<T>,
+    pub(super) aliases: KeyTable<T>,
+    pub(super) entries: Roll<T>,
+    pub(super) places: Roll<T>,
+    pub(super) journal: Roll<T>,
+    pub(super) names: Lazy<T, Bytes, u64>,
     /// What was written through these tables.
     pub(super) redo: Redo,
 }
 
 type Bytes = &'static [u8];
 /// The tables of a write transaction.
-pub(super) type WriteTables<'t> = Tables<
-    Table<'t, Bytes, Bytes>,
-    Table<'t, u64, Bytes>,
-    Table<'t, Bytes, u64>,
-    Table<'t, IndexKey, Bytes>,
->;
+pub(super) type WriteTables<'t> = Tables<&'t WriteTransaction>;
 /// The tables of a read transaction.
-pub(super) type ReadTables = Tables<
-    ReadOnlyTable<Bytes, Bytes>,
-    ReadOnlyTable<u64, Bytes>,
-    ReadOnlyTable<Bytes, u64>,
-    ReadOnlyTable<IndexKey, Bytes>,
->;
+pub(super) type ReadTables = Tables<Arc<ReadTransaction>>;
 
 /// What gathers for the tables of rows that are numbered.
 #[derive(Debug, Default)]
@@ -69,36 +59,6 @@ pub(super) struct Tails {
     entries: Tail,
     places: Tail,
     journal: Tail,
-}
-
-impl Tails {
-    /// Those of the newest state.
-    fn stored(state: &impl ReadableTable<Bytes, Bytes>) -> Result<Self, Fault> {
-        let State { places, journal, .. } = read_state(state)?.unwrap_or_default();
-        Ok(Self { entries: Tail::default(), places, journal })
-    }
-}
-
-macro_rules! open_all {
-    ($txn:expr, $tails:expr) => {{
-        let state = $txn.open_table(STATE)?;
-        let Tails { entries, places, journal } = $tails(&state)?;
-        Tables {
-            meta: $txn.open_table(META)?,
-            state,
-            ids: KeyTable($txn.open_table(IDS)?),
-            aliases: KeyTable($txn.open_table(ALIASES)?),
-            entries: roll($txn.open_table(ENTRIES)?, entries, 0),
-            places: roll($txn.open_table(PLACES)?, places, SHORT_BYTES),
-            journal: roll($txn.open_table(JOURNAL)?, journal, SHORT_BYTES),
-            names: $txn.open_table(NAMES)?,
-            redo: Redo::default(),
-        }
-    }};
-}
-
-fn roll<T>(table: T, tail: Tail, kept_bytes: usize) -> Roll<T> {
-    Roll { table, tail, kept_bytes }
 }
 
 /// What the store is. Asked before anything else is opened: whether the rest can be read depends on it.
@@ -115,19 +75,19 @@ pub(super) fn identity(txn: &ReadTransaction) -> Result<Identity, Fault> {
 }
 
 /// `None` in a store that is being made.
-fn read_state(table: &impl ReadableTable<Bytes, Bytes>) -> Result<Option<State>, Fault> {
-    let row = table.get(COUNTERS_KEY)?;
+fn read_state<T: Transaction>(state: &Lazy<T, Bytes, Bytes>) -> Result<Option<State>, Fault> {
+    let row = state.get(COUNTERS_KEY)?;
     Ok(row.map(|row| encode::unpack("counters", row.value())).transpose()?)
 }
 
 impl<'t> WriteTables<'t> {
     pub(super) fn open(txn: &'t WriteTransaction) -> Result<Self, Fault> {
-        Ok(open_all!(txn, Tails::stored))
+        Self::stored(&txn)
     }
 
     /// Goes on in a transaction, with what gathered there so far.
-    pub(super) fn resume(txn: &'t WriteTransaction, tails: Tails) -> Result<Self, Fault> {
-        Ok(open_all!(txn, |_: &_| Ok::<_, Fault>(tails)))
+    pub(super) fn resume(txn: &'t WriteTransaction, tails: Tails) -> Self {
+        Self::of(&txn, tails)
     }
 
     /// Leaves a transaction that goes on: what was noted, and what gathered.
@@ -248,17 +208,54 @@ impl<'t> WriteTables<'t> {
 }
 
 impl ReadTables {
-    pub(super) fn open(txn: &ReadTransaction) -> Result<Self, Fault> {
-        Ok(open_all!(txn, Tails::stored))
+    pub(super) fn open(txn: ReadTransaction) -> Result<Self, Fault> {
+        Self::stored(&Arc::new(txn))
     }
 }
 
-impl<B, N, S, I> Tables<B, N, S, I>
-where
-    B: ReadableTable<Bytes, Bytes>,
-    N: ReadableTable<u64, Bytes>,
-    S: ReadableTable<Bytes, u64>,
-{
+impl<T: Transaction + Clone> Tables<T> {
+    /// Those of a transaction that begins.
+    fn stored(txn: &T) -> Result<Self, Fault> {
+        let mut tables = Self::of(txn, Tails::default());
+        let State { places, journal, .. } = read_state(&tables.state)?.unwrap_or_default();
+        (tables.places.tail, tables.journal.tail) = (places, journal);
+        Ok(tables)
+    }
+
+    fn of(txn: &T, tails: Tails) -> Self {
+        let numbered = |definition, tail, kept_bytes| Roll {
+            table: Lazy::new(txn.clone(), definition),
+            tail,
+            kept_bytes,
+        };
+        Self {
+            meta: Lazy::new(txn.clone(), META),
+            state: Lazy::new(txn.clone(), STATE),
+            ids: KeyTable(Lazy::new(txn.clone(), IDS)),
+            aliases: KeyTable(Lazy::new(txn.clone(), ALIASES)),
+            entries: numbered(ENTRIES, tails.entries, 0),
+            places: numbered(PLACES, tails.places, SHORT_BYTES),
+            journal: numbered(JOURNAL, tails.journal, SHORT_BYTES),
+            names: Lazy::new(txn.clone(), NAMES),
+            redo: Redo::default(),
+        }
+    }
+}
+
+impl<T: Transaction> Tables<T> {
+    /// Opens each, so that none is missing from here on: in a new store because all are made.
+    pub(super) fn open_all(&self) -> Result<(), Fault> {
+        self.meta.opened()?;
+        self.state.opened()?;
+        self.ids.0.opened()?;
+        self.aliases.0.opened()?;
+        self.entries.table.opened()?;
+        self.places.table.opened()?;
+        self.journal.table.opened()?;
+        self.names.opened()?;
+        Ok(())
+    }
+
     /// The branches of a session with names from `from` on, in order of name.
     pub(super) fn branches(
         &self,
@@ -362,7 +359,7 @@ where
     }
 }
 
-impl<B: ReadableTable<Bytes, Bytes>, N, S, I> KeyRows for Tables<B, N, S, I> {
+impl<T: Transaction> KeyRows for Tables<T> {
     fn key_row(&self, number: u64) -> Result<Option<Vec<u8>>, Fault> {
         let row = self.meta.get(sealing_key(number).as_slice())?;
         Ok(row.map(|row| row.value().to_vec()))
@@ -408,7 +405,7 @@ pub(super) fn copy_all(
     mut check: impl FnMut(Number, &[u8]) -> Result<(), Fault>,
     meta: impl Fn(MetaRow<'_>) -> Result<Vec<u8>>,
 ) -> Result<(), Fault> {
-    for row in from.meta.iter()? {
+    for row in from.meta.rows()? {
         let (key, value) = row?;
         let value = meta(match (key.value(), sealing_number(key.value())) {
             (MASTER_KEY, _) => MetaRow::Master(value.value()),
@@ -417,7 +414,7 @@ pub(super) fn copy_all(
         })?;
         to.meta.insert(key.value(), value.as_slice())?;
     }
-    for row in from.entries.table.iter()? {
+    for row in from.entries.table.rows()? {
         let (first, chunk) = row?;
         for (number, frame) in rows(first.value(), chunk.value()) {
             check(number, frame)?;
@@ -427,7 +424,7 @@ pub(super) fn copy_all(
     to.entries.settle()?;
     macro_rules! copy {
         ($($table:ident$(.$inner:tt)?),*) => {
-            $(for row in from.$table$(.$inner)?.iter()? {
+            $(for row in from.$table$(.$inner)?.rows()? {
                 let (key, value) = row?;
                 to.$table$(.$inner)?.insert(key.value(), value.value())?;
             })*

@@ -69,7 +69,7 @@ proptest! {
             Ok(true)
         }).unwrap();
         prop_assert_eq!(next, end);
-        for chunk in roll.table.iter().unwrap() {
+        for chunk in roll.table.rows().unwrap() {
             let (first, chunk) = chunk.unwrap();
             // One that takes the place of another may be longer, and stays where that was.
             let page = if kept_bytes == 0 { MOST_PAGE_BYTES } else { LEAST_PAGE_BYTES };
@@ -93,7 +93,7 @@ fn small_chunks_are_packed_anew_but_for_a_damaged_one() {
         roll.settle().unwrap();
     }
     roll.repack().unwrap();
-    let firsts: Vec<u64> = roll.table.iter().unwrap().map(|row| row.unwrap().0.value()).collect();
+    let firsts: Vec<u64> = roll.table.rows().unwrap().map(|row| row.unwrap().0.value()).collect();
     assert!(firsts.len() <= 6 && firsts.starts_with(&[0, 2]), "{firsts:?}");
     assert_eq!(roll.table.get(0).unwrap().unwrap().value(), damaged);
     for number in 2..102 {
@@ -107,8 +107,8 @@ fn small_chunks_are_packed_anew_but_for_a_damaged_one() {
 }
 
 /// The numbers that the chunks of a table begin with.
-fn firsts(roll: &Roll<Table<'_, u64, Bytes>>) -> Vec<u64> {
-    roll.table.iter().unwrap().map(|row| row.unwrap().0.value()).collect()
+fn firsts(roll: &Roll<&WriteTransaction>) -> Vec<u64> {
+    roll.table.rows().unwrap().map(|row| row.unwrap().0.value()).collect()
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn chunks_are_packed_anew_down_to_the_first_that_is_packed_and_so_many_bytes_at_
         }
         roll.repack().unwrap();
         assert_eq!(firsts(&roll), expected, "{first_bytes}");
-        roll.table.retain(|_, _| false).unwrap();
+        roll.table.changed().unwrap().retain(|_, _| false).unwrap();
     }
     let (count, bytes) = (300, 15_000);
     for number in 0..count {
