@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock};
 
 use redb::{
     AccessGuard, Key, Range, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata,
-    Table, TableDefinition, TableError, Value, WriteTransaction,
+    Table, TableError, Value, WriteTransaction,
 };
 
 use super::fault::Fault;
+use super::tables::Definition;
 use crate::error::Error;
 
 /// A transaction.
@@ -21,7 +22,7 @@ pub(super) trait Transaction {
     /// Opens a table.
     fn table<K: Key + 'static, V: Value + 'static>(
         &self,
-        definition: TableDefinition<'static, K, V>,
+        definition: Definition<K, V>,
     ) -> Result<Self::Table<K, V>, TableError>;
 }
 
@@ -30,7 +31,7 @@ impl<'t> Transaction for &'t WriteTransaction {
 
     fn table<K: Key + 'static, V: Value + 'static>(
         &self,
-        definition: TableDefinition<'static, K, V>,
+        definition: Definition<K, V>,
     ) -> Result<Table<'t, K, V>, TableError> {
         self.open_table(definition)
     }
@@ -41,7 +42,7 @@ impl Transaction for Arc<ReadTransaction> {
 
     fn table<K: Key + 'static, V: Value + 'static>(
         &self,
-        definition: TableDefinition<'static, K, V>,
+        definition: Definition<K, V>,
     ) -> Result<ReadOnlyTable<K, V>, TableError> {
         self.open_table(definition)
     }
@@ -50,12 +51,12 @@ impl Transaction for Arc<ReadTransaction> {
 /// A table that may not be open yet.
 pub(super) struct Lazy<T: Transaction, K: Key + 'static, V: Value + 'static> {
     txn: T,
-    definition: TableDefinition<'static, K, V>,
+    definition: Definition<K, V>,
     opened: OnceLock<T::Table<K, V>>,
 }
 
 impl<T: Transaction, K: Key + 'static, V: Value + 'static> Lazy<T, K, V> {
-    pub(super) fn new(txn: T, definition: TableDefinition<'static, K, V>) -> Self {
+    pub(super) fn new(txn: T, definition: Definition<K, V>) -> Self {
         Self { txn, definition, opened: OnceLock::new() }
     }
 
@@ -121,8 +122,8 @@ mod tests {
 
     use super::*;
 
-    const THERE: TableDefinition<u64, u64> = TableDefinition::new("there");
-    const MISSING: TableDefinition<u64, u64> = TableDefinition::new("missing");
+    const THERE: Definition<u64, u64> = Definition::new("there");
+    const MISSING: Definition<u64, u64> = Definition::new("missing");
 
     #[test]
     fn a_table_is_opened_and_made_by_whoever_asks_for_it_first_and_by_nobody_else() {

@@ -24,6 +24,9 @@ use crate::id::Id;
 use crate::place::{Number, Place};
 use crate::store::Memo;
 
+/// What a table is called, and holds.
+pub(super) type Definition<K, V> = TableDefinition<'static, K, V>;
+
 const META: TableDefinition<&[u8], &[u8]> = TableDefinition::new("meta");
 const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
 const PLACES: TableDefinition<u64, &[u8]> = TableDefinition::new("places");
