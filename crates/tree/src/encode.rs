@@ -157,12 +157,13 @@ impl bincode::enc::write::Writer for Row<'_> {
 /// Encodes what the engine stores around entries: places, sessions, the journal.
 pub(crate) fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     let mut row = Vec::with_capacity(ROW_BYTES);
-    pack_onto(&mut row, value)?;
+    pack_into(&mut row, value)?;
     Ok(row)
 }
 
-/// Encodes it behind what is there.
-pub(crate) fn pack_onto<T: Serialize>(row: &mut Vec<u8>, value: &T) -> Result<()> {
+/// The same in place of what is there.
+pub(crate) fn pack_into<T: Serialize>(row: &mut Vec<u8>, value: &T) -> Result<()> {
+    row.clear();
     bincode::serde::encode_into_writer(value, Row(row), bincode::config::standard())
         .map_err(|cause| Error::corrupt("row", format!("cannot be encoded: {cause}")))
 }

@@ -125,7 +125,7 @@ impl Options {
     }
 
     /// Bytes of file pages kept in memory: 64 MiB by default. Other pages come from the page cache of the kernel, or from
-    /// the disk. More are seldom found again, and while they gather, each append costs memory that is new to the process.
+    /// the disk. While they gather, each append costs memory that is new to the process.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;

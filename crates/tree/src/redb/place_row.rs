@@ -43,8 +43,8 @@ fn lower(number: Number) -> [u8; 2] {
     [first, second]
 }
 
-/// Encodes the row of a place behind what is there.
-pub(super) fn pack_onto(row: &mut Vec<u8>, place: &Place) -> Result<()> {
+/// Encodes the row of a place in place of what is there.
+pub(super) fn pack_into(row: &mut Vec<u8>, place: &Place) -> Result<()> {
     let above = |number: Number| place.number.saturating_sub(number) + 1;
     let maybe = |number: Option<Number>| number.map_or(0, above);
     let packed = Row {
@@ -68,14 +68,14 @@ pub(super) fn pack_onto(row: &mut Vec<u8>, place: &Place) -> Result<()> {
         open: place.open.iter().map(|open| (open.call.to_le_bytes(), above(open.by))).collect(),
         cut: place.cut.clone(),
     };
-    encode::pack_onto(row, &packed)
+    encode::pack_into(row, &packed)
 }
 
 /// The row of a place.
 #[cfg(test)]
 pub(super) fn pack(place: &Place) -> Result<Vec<u8>> {
     let mut row = Vec::new();
-    pack_onto(&mut row, place)?;
+    pack_into(&mut row, place)?;
     Ok(row)
 }
 

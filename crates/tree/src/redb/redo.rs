@@ -85,8 +85,7 @@ impl Redo {
     ) -> Result<()> {
         if self.record.is_some() {
             let mut packed = std::mem::take(&mut self.packed);
-            packed.clear();
-            encode::pack_onto(&mut packed, value)?;
+            encode::pack_into(&mut packed, value)?;
             self.note(does, key, &packed);
             self.packed = packed;
         }

@@ -248,14 +248,15 @@ impl<T: Transaction + Clone> Tables<T> {
 impl<T: Transaction> Tables<T> {
     /// Opens each, so that none is missing from here on: in a new store because all are made.
     pub(super) fn open_all(&self) -> Result<(), Fault> {
-        self.meta.opened()?;
-        self.state.opened()?;
-        self.ids.0.opened()?;
-        self.aliases.0.opened()?;
-        self.entries.table.opened()?;
-        self.places.table.opened()?;
-        self.journal.table.opened()?;
-        self.names.opened()?;
+        let Self { meta, state, ids, aliases, entries, places, journal, names, redo: _ } = self;
+        meta.opened()?;
+        state.opened()?;
+        ids.0.opened()?;
+        aliases.0.opened()?;
+        entries.table.opened()?;
+        places.table.opened()?;
+        journal.table.opened()?;
+        names.opened()?;
         Ok(())
     }
 

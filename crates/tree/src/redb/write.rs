@@ -66,8 +66,7 @@ impl Applier<'_, '_> {
             activated,
             before: session.journal_root,
         };
-        self.row.clear();
-        encode::pack_onto(&mut self.row, &journal)?;
+        encode::pack_into(&mut self.row, &journal)?;
         self.tables.append_journal(journal.number, &self.row)?;
         self.counters.journal_rows += 1;
         session.last_journal = journal.number;
@@ -105,8 +104,7 @@ impl Applier<'_, '_> {
             encode::frame_into(&mut self.row, stored, place.follows(), shorter);
             self.counters.stored_bytes += self.row.len() as u64;
             self.tables.append_entry(place.number, &self.row)?;
-            self.row.clear();
-            place_row::pack_onto(&mut self.row, place)?;
+            place_row::pack_into(&mut self.row, place)?;
             self.tables.append_place(place.number, &self.row)?;
             self.index.insert(self.merging, place);
             self.sessions.grow(place);
